@@ -7,7 +7,7 @@ An item is a name, or a dictionary when more is to be said:
       - qwen2.5-coder:14b
       - {name: house, source: gguf, path: models/house.gguf, modelfile: models/Modelfile, parameters: {num_ctx: 8192}}
 
-What is wrong is returned as plain dictionaries whose `variable` is only the suffix after the list's own name
+What is wrong is returned as plain dictionaries whose `where` is only the suffix after the list's own name
 (`[1].source`), so that the caller can put the name of the variable and the host before it.
 """
 
@@ -67,11 +67,17 @@ class Model:
 _KEYS = tuple("from" if item.name == "reference" else item.name for item in fields(Model))
 
 
-def parse_models(value: Any) -> tuple[list[Model], list[dict[str, Any]]]:
+def parse_models(value: Any) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """`read_models` as plain data, for the catalogue and for what travels as JSON: Model(**item) is the way back."""
+    models, problems = read_models(value)
+    return [model.as_dict() for model in models], problems
+
+
+def read_models(value: Any) -> tuple[list[Model], list[dict[str, Any]]]:
     """The models that a list describes, and what is wrong with it.
 
-    A problem is {variable: '[0].source', value: text to show or None, expected, remedy}. Models with a problem are left
-    out of the first list; a list without problems is complete.
+    A problem is {where: '[0].source', value: as written, expected, remedy}. Models with a problem are left out of the
+    first list; a list without problems is complete.
     """
     if value is None:
         return [], []
@@ -280,10 +286,5 @@ def _digits(text: str) -> str:
     return match.group(1) if match else ""
 
 
-def _problem(variable: str, value: Any, expected: str, remedy: str) -> dict[str, Any]:
-    return {
-        "variable": variable,
-        "value": None if value is None else str(value),
-        "expected": expected,
-        "remedy": remedy,
-    }
+def _problem(where: str, value: Any, expected: str, remedy: str) -> dict[str, Any]:
+    return {"where": where, "value": value, "expected": expected, "remedy": remedy}
