@@ -1,0 +1,1 @@
+"""The lab: hosts with real software on one machine. See README.md."""

@@ -1,0 +1,128 @@
+"""The two tables, images.yml and hosts.yml, as typed values."""
+
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import yaml
+
+from .output import LabError
+from .paths import HERE, IMAGES
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What the original image promises to compose files and healthchecks; asserted by test_images.py."""
+
+    entrypoint: list[str]
+    cmd: list[str]
+    user: str
+    workdir: str
+    ports: list[str]
+    paths: list[str]
+    present: list[str]
+    absent: list[str]
+
+
+@dataclass(frozen=True)
+class Package:
+    """Where an image's software comes from."""
+
+    registry: str
+    name: str
+    version: str
+
+
+@dataclass(frozen=True)
+class Image:
+    """A row of images.yml. `reference` is the image's name in the lab."""
+
+    name: str
+    reference: str
+    tag: str
+    row: dict[str, Any] = field(repr=False)
+    parents: list[str] = field(default_factory=list)
+    debootstrap: str | None = None
+    upstream: str | None = None
+    package: Package | None = None
+    variable: str | None = None
+    shape: Shape | None = None
+
+    @property
+    def registry(self) -> str | None:
+        """The registry's host in the upstream reference."""
+        return self.upstream.split("/", 1)[0] if self.upstream else None
+
+
+@dataclass(frozen=True)
+class Host:
+    """A row of hosts.yml: addresses are IPv4 on the lab's network; `engine` says whether it runs Docker."""
+
+    name: str
+    address: str
+    images: list[str]
+    engine: bool = True
+
+    @property
+    def container(self) -> str:
+        return f"hearth-lab-{self.name}"
+
+    @property
+    def volume(self) -> str:
+        return f"hearth-lab-{self.name}-docker"
+
+
+def mirror() -> str:
+    """The registry name that replaces the upstream ones; never contacted."""
+    return str(_images_file()["mirror"])
+
+
+def images() -> dict[str, Image]:
+    """All rows of images.yml by name, parents before children."""
+    data = _images_file()
+    return {name: _image(name, row, data["mirror"]) for name, row in data["images"].items()}
+
+
+def hosts() -> dict[str, Host]:
+    """All rows of hosts.yml by name."""
+    return {name: Host(name=name, **row) for name, row in _hosts_file()["hosts"].items()}
+
+
+def network() -> tuple[str, str]:
+    """The lab network's name and subnet."""
+    row = _hosts_file()["network"]
+    return row["name"], row["subnet"]
+
+
+def select(rows: dict[str, T], names: list[str], kind: str) -> dict[str, T]:
+    """The named rows, or all of them when no name is given."""
+    unknown = [name for name in names if name not in rows]
+    if unknown:
+        raise LabError(f"unknown {kind}: {', '.join(unknown)}. Known: {', '.join(rows)}")
+    return {name: rows[name] for name in names} if names else rows
+
+
+def _images_file() -> dict[str, Any]:
+    return yaml.safe_load((IMAGES / "images.yml").read_text())
+
+
+def _hosts_file() -> dict[str, Any]:
+    return yaml.safe_load((HERE / "hosts.yml").read_text())
+
+
+def _image(name: str, row: dict[str, Any], mirror_name: str) -> Image:
+    upstream = row.get("upstream")
+    path = f"{upstream.split('/', 1)[1]}:{row['tag']}" if upstream else row["tag"]
+    return Image(
+        name=name,
+        reference=f"{mirror_name}/{path}",
+        tag=str(row["tag"]).rsplit(":", 1)[-1],
+        row=row,
+        parents=row.get("from", []),
+        debootstrap=row.get("debootstrap"),
+        upstream=upstream,
+        package=Package(**row["package"]) if "package" in row else None,
+        variable=row.get("variable"),
+        shape=Shape(**row["shape"]) if "shape" in row else None,
+    )
