@@ -85,10 +85,14 @@ def services_table(roles: list[Path]) -> str:
         name = variables.get(f"{role.name}_hostname")
         image = next(iter(service.get("images", {}).values()), {})
         version = variables.get(image.get("version"), "")
-        rows.append(
-            f"| [{service['title']}](roles/{role.name}/README.md) `{role.name}` | {cell(service.get('description', ''))} "
-            f"| {service['tier']} hosts | {f'`{name}`' if name else 'internal'} | {f'`{version}`' if version else ''} |"
-        )
+        cells = [
+            f"[{service['title']}](roles/{role.name}/README.md) `{role.name}`",
+            cell(service.get("description", "")),
+            f"{service['tier']} hosts",
+            f"`{name}`" if name else "internal",
+            f"`{version}`" if version else "",
+        ]
+        rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows) + "\n"
 
 
