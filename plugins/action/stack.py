@@ -1,0 +1,209 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The stack engine's front on the controller: render, compare with the look, submit, follow.
+
+What already is as it should be costs no call to the host. A change is handed to the host's transaction
+(modules/stack.py) and followed until it ends.
+"""
+
+from __future__ import annotations
+
+import base64
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
+from ansible.plugins.action import ActionBase
+from ansible.template import trust_as_template
+from ansible.utils.display import Display
+
+from ..module_utils import catalogue
+from ..module_utils.compare import differences
+from ..plugin_utils import platform_run
+from ..plugin_utils.follow import follow
+from ..plugin_utils.look import look_at
+from ..plugin_utils.render import File, render_stack
+
+_TEMPLATE_STYLE = {"trim_blocks": True, "lstrip_blocks": True}
+_PLAN_FORMAT = 1
+
+
+class ActionModule(ActionBase):
+    """hearth.llm.stack"""
+
+    _supports_check_mode = True
+    _supports_diff = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result = super().run(tmp, task_vars)
+        task_vars = task_vars or {}
+        _validation, arguments = self.validate_argument_spec(
+            argument_spec={"name": {"type": "str", "required": True}}
+        )
+        host, name = task_vars["inventory_hostname"], arguments["name"]
+        service = self._service(task_vars, host, name)
+        files = self._render(service, platform_run.fleet(task_vars), task_vars)
+        look = look_at(self, task_vars, service)
+        wanted = {file.path: (file.sha256, file.mode) for file in files}
+        reasons = differences(wanted, service["images"], look, name)
+        outcome = {**result, "changed": bool(reasons), "reasons": reasons, "service": name, "diff": []}
+        if reasons and self._task.diff:
+            outcome["diff"] = diffs(files, look["stacks"].get(name, {}).get("files", {}))
+        if reasons and not self._task.check_mode:
+            outcome.update(self._change(service, files, task_vars))
+        before = (look["stacks"].get(name) or {}).get("state") or {}
+        self._keep(outcome, service, before)
+        return outcome
+
+    def _service(self, task_vars: Mapping[str, Any], host: str, name: str) -> dict[str, Any]:
+        found = catalogue.instances(platform_run.fleet(task_vars), host, name)
+        if not found:
+            raise AnsibleActionFail(
+                f"{name} is not among the stacks of {host}; add it there, or leave the role out"
+            )
+        return found[0]
+
+    def _render(
+        self, service: dict[str, Any], fleet: dict[str, Any], task_vars: dict[str, Any]
+    ) -> list[File]:
+        templates = self._templates()
+        values = {name: task_vars.get(f"vault_{name}") for name in service["secrets"]}
+        variables = {**task_vars, **service["variables"], "fleet": fleet, "secrets": values}
+        search = [str(templates), str(platform_run.ROOT / "templates")]
+
+        def render(text: str, more: Mapping[str, Any]) -> str:
+            templar = self._templar.copy_with_new_env(
+                searchpath=search, available_variables={**variables, **more}
+            )
+            rendered = templar.template(
+                trust_as_template(text), escape_backslashes=False, overrides=dict(_TEMPLATE_STYLE)
+            )
+            return "" if rendered is None else str(rendered)
+
+        return render_stack(templates, service, render)[0]
+
+    def _templates(self) -> Path:
+        role = self._task._role
+        if role is None:
+            raise AnsibleActionFail(
+                "hearth.llm.stack belongs into a role: its templates are found beside the task"
+            )
+        return Path(role._role_path) / "templates"
+
+    def _change(
+        self, service: dict[str, Any], files: list[File], task_vars: dict[str, Any]
+    ) -> dict[str, Any]:
+        plan = change_plan(service, files)
+        common = {"name": service["name"], "state_dir": service["state_dir"]}
+        started = self._module({**common, "state": "present", "plan": plan, "wait": 3}, task_vars)
+
+        def poll(offset: int) -> dict[str, Any]:
+            if offset == 0:
+                return started
+            return self._module(
+                {**common, "state": "follow", "id": started["id"], "offset": offset, "wait": 5}, task_vars
+            )
+
+        ended = follow(
+            Display(), poll, service["host"], service["name"], retry_on=(AnsibleConnectionFailure,)
+        )
+        return {**ended, "failed": ended["outcome"] != "committed", "msg": summary(service, ended)}
+
+    def _stop(self, service: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        """Off is not gone: containers and files go, data stays."""
+        return self._module(
+            {
+                "name": service["name"],
+                "state": "absent",
+                "state_dir": service["state_dir"],
+                "stack_dir": service["stack_dir"],
+            },
+            task_vars,
+        )
+
+    def _module(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        found = self._execute_module("hearth.llm.stack", module_args=arguments, task_vars=task_vars)
+        if found.get("failed"):
+            raise AnsibleActionFail(found.get("msg", "the host gave no reason"), result=found)
+        return found
+
+    def _keep(
+        self, outcome: Mapping[str, Any], service: Mapping[str, Any], before: Mapping[str, Any]
+    ) -> None:
+        """Remember the outcome for the run's closing report."""
+        row = {key: service[key] for key in ("host", "name", "title", "url", "versions", "publish", "order")}
+        row["changed"] = outcome["changed"]
+        row["failed"] = bool(outcome.get("failed"))
+        row["reasons"] = outcome["reasons"]
+        row["outcome"] = outcome.get("outcome")
+        row["seconds"] = outcome.get("seconds")
+        row["exports_changed"] = before.get("exports") != service["exports"]
+        platform_run.keep(f"results/{service['host']}-{service['name']}", row)
+
+
+def change_plan(service: Mapping[str, Any], files: list[File]) -> dict[str, Any]:
+    """What the host's transaction is asked to do; its format is described in docs/architecture.md."""
+    return {
+        "format": _PLAN_FORMAT,
+        "name": service["name"],
+        "title": service["title"],
+        "project": service["name"],
+        "stack_dir": service["stack_dir"],
+        "state_dir": service["state_dir"],
+        "files": [
+            {
+                "path": file.path,
+                "content": base64.b64encode(file.content).decode(),
+                "mode": file.mode,
+                "owner": file.owner,
+            }
+            for file in files
+        ],
+        "directories": service["directories"],
+        "images": service["images"],
+        "check": service["check"] or None,
+        "reload": service["reload"] or None,
+        "deadline": service["deadline"],
+        "exports": service["exports"],
+        "digest": catalogue.digest([(file.path, file.sha256, file.mode, file.owner) for file in files]),
+    }
+
+
+def summary(service: Mapping[str, Any], ended: Mapping[str, Any]) -> str:
+    """One paragraph on how a change ended: for the operator, so with the cause and what stands now."""
+    if ended["outcome"] == "committed":
+        return f"{service['title']} is healthy"
+    error = ended.get("error") or {}
+    now = {
+        "undone": "The previous version is back and healthy.",
+        "failed": "Nothing of it is left running.",
+    }.get(ended["outcome"], "")
+    lines = [
+        f"{service['title']} on {service['host']}: {error.get('message', 'failed')} (at step {error.get('step')})."
+    ]
+    if error.get("health_output"):
+        lines.append(f"Its health check said: {error['health_output']}")
+    if error.get("log_lines"):
+        container = error.get("container") or service["name"]
+        lines.append(f"{container}'s last lines:\n" + "\n".join(f"  {line}" for line in error["log_lines"]))
+    return "\n".join([*lines, now]).strip()
+
+
+def diffs(files: list[File], found: Mapping[str, Mapping[str, str]]) -> list[dict[str, str]]:
+    """What --diff shows: each file that changes; secret files only by name."""
+    shown = []
+    for file in files:
+        if found.get(file.path, {}).get("sha256") == file.sha256:
+            continue
+        before = found.get(file.path, {}).get("content", "")
+        after = file.content.decode(errors="replace")
+        if file.secret:
+            before, after = "", f"(secret content, {'changed' if file.path in found else 'new'})\n"
+        text = "".join(
+            difflib.unified_diff(before.splitlines(True), after.splitlines(True), file.path, file.path)
+        )
+        shown.append({"prepared": text})
+    return shown + [
+        {"prepared": f"--- {path}\n(removed)\n"} for path in found if path not in {f.path for f in files}
+    ]

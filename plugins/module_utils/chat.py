@@ -1,0 +1,99 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Ask an OpenAI-compatible API one question, over a connection whose address and name are given apart.
+
+Standard library only: it runs on the hosts. Source: OpenAI's "Create chat completion" reference.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import ssl
+import time
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+
+class ChatError(Exception):
+    """No answer; the text says what the other side said or why it could not be reached."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back: the model's words, its name, the backend that LiteLLM names in its header, seconds taken."""
+
+    text: str
+    model: str
+    backend: str | None
+    request_id: str | None
+    seconds: float
+
+
+class _Connection(http.client.HTTPSConnection):
+    """HTTPS to a fixed address while certificate and Host header are those of the name."""
+
+    def __init__(self, name: str, address: tuple[str, int], context: ssl.SSLContext, timeout: float) -> None:
+        super().__init__(name, address[1], context=context, timeout=timeout)
+        self._address = address
+        self._tls = context
+
+    def connect(self) -> None:
+        plain = socket.create_connection(self._address, self.timeout)
+        self.sock = self._tls.wrap_socket(plain, server_hostname=self.host)
+
+
+def ask(
+    url: str,
+    model: str,
+    question: str,
+    key: str | None = None,
+    address: str | None = None,
+    ca_file: str | None = None,
+    timeout: float = 300,
+    max_tokens: int = 64,
+) -> Answer:
+    """POST <url>/chat/completions and return the answer. url ends with the API's root (…/v1). Raises ChatError."""
+    parts = urlsplit(url)
+    headers = {"Content-Type": "application/json"}
+    if key:
+        headers["Authorization"] = f"Bearer {key}"
+    body = {"model": model, "messages": [{"role": "user", "content": question}], "max_tokens": max_tokens}
+    started = time.monotonic()
+    connection = _connect(parts.scheme, parts.hostname or "", parts.port, address, ca_file, timeout)
+    try:
+        connection.request("POST", parts.path + "/chat/completions", json.dumps(body), headers)
+        response = connection.getresponse()
+        payload = response.read()
+    except (OSError, http.client.HTTPException) as error:
+        raise ChatError(f"{url} did not answer: {error}") from error
+    finally:
+        connection.close()
+    if response.status != 200:
+        raise ChatError(f"{url} answered {response.status} {response.reason}: {_message(payload)}")
+    try:
+        reply = json.loads(payload)
+        text = reply["choices"][0]["message"]["content"] or ""
+    except (ValueError, KeyError, IndexError, TypeError) as error:
+        raise ChatError(f"{url} answered something that is no completion: {payload[:200]!r}") from error
+    backend = response.headers.get("x-litellm-model-api-base")
+    seconds = time.monotonic() - started
+    return Answer(text, str(reply.get("model") or model), backend, reply.get("id"), round(seconds, 2))
+
+
+def _connect(
+    scheme: str, name: str, port: int | None, address: str | None, ca_file: str | None, timeout: float
+) -> http.client.HTTPConnection:
+    if scheme == "http":
+        return http.client.HTTPConnection(address or name, port or 80, timeout=timeout)
+    context = ssl.create_default_context(cafile=ca_file)
+    return _Connection(name, (address or name, port or 443), context, timeout)
+
+
+def _message(payload: bytes) -> str:
+    try:
+        found = json.loads(payload)
+        error = found.get("error", found)
+        return str(error.get("message", error) if isinstance(error, dict) else error)[:500]
+    except (ValueError, AttributeError):
+        return payload[:200].decode(errors="replace")

@@ -1,0 +1,63 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What differs between the files a stack should have and what a look at the host found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+_ONE_SHOT_DONE = ("exited", 0)
+
+
+def differences(
+    wanted: Mapping[str, tuple[str, str]], images: Mapping[str, str], look: Mapping[str, Any], name: str
+) -> list[str]:
+    """The reasons to deploy a stack, in words; empty when the host already is as wanted.
+
+    wanted: path → (sha256, mode as octal text); images: container → image reference;
+    look: the result of hearth.llm.look; name: the service.
+    """
+    stack = look["stacks"].get(name) or {}
+    state = stack.get("state")
+    if not state:
+        return ["new"]
+    reasons = _files(wanted, stack.get("files", {}))
+    if stack.get("transaction"):
+        reasons.append("an unfinished change")
+    return reasons + _containers(
+        state.get("containers", {}), stack.get("containers", {}), images, look["images"]
+    )
+
+
+def _files(wanted: Mapping[str, tuple[str, str]], found: Mapping[str, Mapping[str, str]]) -> list[str]:
+    reasons = []
+    for path, (sha256, mode) in wanted.items():
+        if path not in found:
+            reasons.append(f"{path} added")
+        elif found[path]["sha256"] != sha256:
+            reasons.append(f"{path} changed")
+        elif int(found[path]["mode"], 8) != int(mode, 8):
+            reasons.append(f"{path} has mode {found[path]['mode']} instead of {mode}")
+    return reasons + [f"{path} removed" for path in found if path not in wanted]
+
+
+def _containers(
+    committed: Mapping[str, Mapping[str, Any]],
+    found: Mapping[str, Mapping[str, Any]],
+    images: Mapping[str, str],
+    present: Mapping[str, str | None],
+) -> list[str]:
+    reasons = []
+    for name, before in committed.items():
+        now = found.get(name)
+        if now is None:
+            reasons.append(f"container {name} is gone")
+        elif now["id"] != before["id"]:
+            reasons.append(f"container {name} was replaced by hand")
+        elif now["state"] != "running" and (now["state"], now["exit_code"]) != _ONE_SHOT_DONE:
+            reasons.append(f"container {name} is {now['state']}")
+        elif now["state"] == "running" and now["health"] == "unhealthy":
+            reasons.append(f"container {name} is unhealthy")
+        elif now["image"] in images.values() and present.get(now["image"]) not in (None, now["image_id"]):
+            reasons.append(f"image {now['image']} is another one now")
+    return reasons + [f"container {name} is not ours" for name in found if name not in committed]

@@ -1,0 +1,87 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The platform's own variables: those that belong to no service.
+
+Described once, here, as argument_spec options: the catalogue takes defaults and checks from it, and the README's table
+is made of it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+ACCESS = ("local", "lan", "public")
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "stacks": {
+        "type": "list",
+        "elements": "str",
+        "default": [],
+        "description": "The services this host runs. One folder under roles/ (or under service_folders) each.",
+    },
+    "address": {
+        "type": "str",
+        "description": "The IP address at which other hosts reach this one's services. Default: ansible_host where "
+        "that is an address, 127.0.0.1 for a single local host.",
+    },
+    "access": {
+        "type": "str",
+        "choices": list(ACCESS),
+        "default": "local",
+        "description": "How people reach the platform: local (*.localhost, this machine only), lan (private "
+        "addresses only) or public (own domain).",
+    },
+    "domain": {
+        "type": "str",
+        "description": "The zone of all names. Default: localhost for local access, lan for lan; required for public.",
+    },
+    "image_mirror": {
+        "type": "str",
+        "default": "",
+        "description": "A registry to take every image from; replaces the upstream registry's host in image names.",
+    },
+    "stacks_dir": {
+        "type": "str",
+        "default": "/opt/stacks",
+        "description": "Where each service's compose.yaml and configuration are written.",
+    },
+    "data_dir": {
+        "type": "str",
+        "default": "/srv/docker",
+        "description": "Where services keep their data.",
+    },
+    "state_dir": {
+        "type": "str",
+        "default": "/var/lib/hearth",
+        "description": "Where Hearth keeps its journal and what it last committed on a host.",
+    },
+    "data_in": {
+        "type": "str",
+        "choices": ["directories", "volumes"],
+        "default": "directories",
+        "description": "Keep data in directories below data_dir or in Docker's named volumes.",
+    },
+    "service_folders": {
+        "type": "list",
+        "elements": "str",
+        "default": [],
+        "description": "Folders of roles with services of your own, relative to the inventory or absolute.",
+    },
+    "own_variables": {
+        "type": "list",
+        "elements": "str",
+        "default": [],
+        "description": "Inventory variables of your own that look like misspelt ones of Hearth and are not.",
+    },
+}
+
+PER_SERVICE: dict[str, dict[str, Any]] = {
+    "guard": {
+        "type": "str",
+        "choices": ["open", "key", "basic", "admin", "internal", "sso", "oidc"],
+        "description": "Who may come in; replaces the guard of the service's first route.",
+    },
+    "resources": {
+        "type": "dict",
+        "description": "Per container: cpus, memory, reserve_cpus, reserve_memory; replaces single values.",
+    },
+}

@@ -1,0 +1,257 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""service.yml as typed data: what a service is, before any host runs it.
+
+The schema is explained in docs/architecture.md. Reading is strict: an unknown key is an error, because a misspelt key
+in a service's description would otherwise be a feature that silently is not there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+TIERS = ("trusted", "compute", "every")
+GUARDS = ("open", "key", "basic", "admin", "internal", "sso", "oidc")
+USES = ("each", "one", "optional")
+ROTATIONS = ("restart", "overlap", "in-place", "migrate", "never")
+_NAME = re.compile(r"^[a-z][a-z0-9_]*$")
+
+
+class SpecError(ValueError):
+    """A service.yml that cannot be read; the text says which service and which key."""
+
+
+@dataclass(frozen=True)
+class Image:
+    """A container's upstream image; `version` names the variable that holds the tag (tag@digest works too)."""
+
+    name: str
+    version: str
+
+
+@dataclass(frozen=True)
+class Route:
+    """Path prefixes under the service's name and who may use them; no paths means every path."""
+
+    guard: str
+    paths: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Http:
+    """The web side of a service: the container's port and its routes, the service's own guard first."""
+
+    port: int
+    container: str
+    routes: tuple[Route, ...]
+
+
+@dataclass(frozen=True)
+class Api:
+    """The port that other services use; `port` is the container's, `variable` may name one for the published port."""
+
+    port: int
+    container: str
+    variable: str | None = None
+
+
+@dataclass(frozen=True)
+class Serves:
+    """A completion API: `models` names the variable with its models, none means those of the services it uses."""
+
+    api: str
+    path: str
+    models: str | None = None
+    key: str | None = None
+    prefix: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Secret:
+    """A secret's description, never its value. `each` names a list variable: one secret per item's `name`."""
+
+    name: str
+    kind: str
+    prefix: str = ""
+    length: int = 48
+    rotate: str = "restart"
+    why: str = ""
+    each: str | None = None
+    client: bool = False
+    client_of: str | None = None
+
+
+@dataclass(frozen=True)
+class Data:
+    """A durable directory; `path` is relative to data_dir and defaults to <service>/<name>."""
+
+    owner: str = "0:0"
+    mode: str = "0755"
+    path: str | None = None
+
+
+@dataclass(frozen=True)
+class ServiceSpec:
+    """Everything that one service.yml says."""
+
+    name: str
+    role: str
+    title: str
+    description: str
+    tier: str
+    order: int = 50
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    images: Mapping[str, Image] = field(default_factory=dict)
+    resources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    http: Http | None = None
+    api: Api | None = None
+    front_door: Mapping[str, str] = field(default_factory=dict)
+    sign_on: bool = False
+    serves: Serves | None = None
+    uses: Mapping[str, str] = field(default_factory=dict)
+    secrets: tuple[Secret, ...] = ()
+    secrets_owner: str = "0:0"
+    data: Mapping[str, Data] = field(default_factory=dict)
+    deadline: int = 120
+    reload: Mapping[str, Any] = field(default_factory=dict)
+    check: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def stage(self) -> str:
+        """The part of a run that deploys it: names before compute hosts before what people see."""
+        if self.order < 20:
+            return "names"
+        return "compute" if self.order < 50 else "trusted"
+
+
+def read(
+    name: str, role: str, text: Mapping[str, Any], options: Mapping[str, Mapping[str, Any]]
+) -> ServiceSpec:
+    """Make a ServiceSpec of a parsed service.yml.
+
+    name: the service (the role folder's name); role: how Ansible includes it; text: the parsed YAML;
+    options: the role's argument_specs (`argument_specs.main.options`). Raises SpecError.
+    """
+    reader = _Reader(name, dict(text))
+    if not _NAME.match(name):
+        raise SpecError(f"{name}: a service's name is lower-case letters, digits and _")
+    http = reader.mapping("http")
+    api = reader.mapping("api")
+    serves = reader.mapping("serves")
+    health = reader.mapping("health")
+    spec = ServiceSpec(
+        name=name,
+        role=role,
+        title=reader.take("title", str),
+        description=reader.take("description", str, ""),
+        tier=reader.choice("tier", TIERS),
+        order=reader.take("order", int, 50),
+        variables=reader.mapping("variables"),
+        images={
+            key: reader.make(Image, f"images.{key}", value) for key, value in reader.mapping("images").items()
+        },
+        resources=reader.mapping("resources"),
+        http=_http(reader, name, http) if http else None,
+        api=reader.make(Api, "api", {"container": name, **api}) if api else None,
+        front_door=reader.mapping("front_door"),
+        sign_on=reader.take("sign_on", bool, False),
+        serves=reader.make(Serves, "serves", serves) if serves else None,
+        uses=_uses(reader),
+        secrets=tuple(
+            reader.make(Secret, f"secrets.{key}", {"name": key, **(value or {})})
+            for key, value in reader.mapping("secrets").items()
+        ),
+        secrets_owner=reader.take("secrets_owner", str, "0:0"),
+        data={
+            key: reader.make(Data, f"data.{key}", value or {})
+            for key, value in reader.mapping("data").items()
+        },
+        deadline=int(health.get("deadline", 120)),
+        reload=reader.mapping("reload"),
+        check=reader.mapping("check"),
+        options=options,
+    )
+    reader.nothing_left()
+    _check_names(spec)
+    return spec
+
+
+def _http(reader: _Reader, name: str, value: Mapping[str, Any]) -> Http:
+    routes = tuple(
+        reader.make(Route, f"http.routes[{index}]", {**route, "paths": tuple(route.get("paths", ()))})
+        for index, route in enumerate(value.get("routes", [{"guard": "internal"}]))
+    )
+    for route in routes:
+        if route.guard not in GUARDS:
+            raise SpecError(f"{name}: http.routes guard {route.guard!r} is none of {', '.join(GUARDS)}")
+    return reader.make(Http, "http", {"container": name, **value, "routes": routes})
+
+
+def _uses(reader: _Reader) -> dict[str, str]:
+    found = {}
+    for other, value in reader.mapping("uses").items():
+        which = value.get("which") if isinstance(value, Mapping) else value
+        if which not in USES:
+            raise SpecError(f"{reader.name}: uses.{other} is {which!r}, expected one of {', '.join(USES)}")
+        found[other] = which
+    return found
+
+
+def _check_names(spec: ServiceSpec) -> None:
+    for variable in spec.variables:
+        if not variable.startswith(spec.name + "_"):
+            raise SpecError(f"{spec.name}: variable {variable} must begin with {spec.name}_")
+    for container, image in spec.images.items():
+        if image.version not in spec.variables:
+            raise SpecError(
+                f"{spec.name}: images.{container}.version names {image.version}, not in variables"
+            )
+    if spec.http and f"{spec.name}_hostname" not in spec.variables:
+        raise SpecError(f"{spec.name}: http needs the variable {spec.name}_hostname")
+    for secret in spec.secrets:
+        if secret.rotate not in ROTATIONS:
+            raise SpecError(f"{spec.name}: secrets.{secret.name}.rotate is none of {', '.join(ROTATIONS)}")
+
+
+class _Reader:
+    """Takes keys out of one mapping and complains about what is left."""
+
+    def __init__(self, name: str, text: dict[str, Any]) -> None:
+        self.name = name
+        self.text = text
+
+    def take(self, key: str, kind: type, *default: Any) -> Any:
+        if key not in self.text and default:
+            return default[0]
+        value = self.text.pop(key, None)
+        if not isinstance(value, kind):
+            raise SpecError(f"{self.name}: {key} must be {kind.__name__}, is {value!r}")
+        return value
+
+    def mapping(self, key: str) -> dict[str, Any]:
+        return dict(self.take(key, Mapping, {}))
+
+    def choice(self, key: str, allowed: tuple[str, ...]) -> str:
+        value = self.take(key, str)
+        if value not in allowed:
+            raise SpecError(f"{self.name}: {key} is {value!r}, expected one of {', '.join(allowed)}")
+        return value
+
+    def make(self, kind: type, where: str, value: Mapping[str, Any]) -> Any:
+        known = {item.name for item in fields(kind)}
+        unknown = sorted(set(value) - known)
+        if unknown:
+            raise SpecError(
+                f"{self.name}: {where} has unknown keys {', '.join(unknown)}; known: {', '.join(sorted(known))}"
+            )
+        try:
+            return kind(**value)
+        except TypeError as error:
+            raise SpecError(f"{self.name}: {where}: {error}") from error
+
+    def nothing_left(self) -> None:
+        if self.text:
+            raise SpecError(f"{self.name}: unknown keys in service.yml: {', '.join(sorted(self.text))}")

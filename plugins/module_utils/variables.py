@@ -1,0 +1,84 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Checks of single inventory variables: known names, and values against their argument_specs."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+
+from .platform import OPTIONS, PER_SERVICE
+from .problems import Problem, show
+from .service_spec import ServiceSpec
+
+# Alike enough to be a slip of the fingers: domian, stack, ollama_model. Not alike enough: domains_of_mail.
+_SLIP = 0.88
+
+
+def known_names(specs: Iterable[ServiceSpec], secrets: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Every variable name that Hearth knows, with its argument_spec option."""
+    known = {name: dict(option) for name, option in OPTIONS.items()}
+    for spec in specs:
+        known.update({name: dict(option) for name, option in spec.options.items()})
+        known.update({f"{spec.name}_{suffix}": dict(option) for suffix, option in PER_SERVICE.items()})
+        for name in spec.variables:
+            known.setdefault(name, {"type": "raw"})
+    known.update({f"vault_{secret}": {"type": "str"} for secret in secrets})
+    return known
+
+
+def misspelt(
+    host: str, names: Iterable[str], known: Mapping[str, Any], services: Iterable[str], own: Iterable[str]
+) -> list[Problem]:
+    """Names with a service's prefix that it does not have, and names a slip away from a known one."""
+    prefixes = tuple(f"{service}_" for service in services)
+    own = set(own)
+    problems = []
+    for name in names:
+        if name in known or name in own:
+            continue
+        similar = get_close_matches(name, known, n=1, cutoff=_SLIP)
+        if name.startswith(prefixes):
+            similar = similar or get_close_matches(name, known, n=1)
+            remedy = f"did you mean {similar[0]}?" if similar else "remove it"
+            service = name.split("_", 1)[0]
+            expected = f"the service {service} has no such variable"
+        elif similar:
+            remedy = f"rename it to {similar[0]}, or list it in own_variables if it is yours"
+            expected = f"not a variable of Hearth, but very like {similar[0]}"
+        else:
+            continue
+        problems.append(Problem(host, name, None, expected, remedy))
+    return problems
+
+
+def check_value(host: str, name: str, value: Any, option: Mapping[str, Any]) -> list[Problem]:
+    """One value against its option; suboptions included. Empty when it is right."""
+    option = {
+        key: item for key, item in _plain(option).items() if key not in ("description", "default", "required")
+    }
+    validator = ArgumentSpecValidator({name: option})
+    result = validator.validate({name: copy.deepcopy(value)})
+    return [
+        Problem(host, name, "***" if option.get("no_log") else show(value), message, _remedy(option))
+        for message in result.error_messages
+    ]
+
+
+def _plain(option: Mapping[str, Any]) -> dict[str, Any]:
+    """argument_specs' spelling in the form that ArgumentSpec takes: docs left out, at every depth."""
+    kept = {key: value for key, value in option.items() if key not in ("description", "version_added")}
+    if isinstance(kept.get("options"), Mapping):
+        kept["options"] = {name: _plain(sub) for name, sub in kept["options"].items()}
+    return kept
+
+
+def _remedy(option: Mapping[str, Any]) -> str:
+    if option.get("choices"):
+        return "one of " + ", ".join(map(str, option["choices"]))
+    if isinstance(option.get("options"), Mapping):
+        return "known keys: " + ", ".join(option["options"])
+    return f"give it a value of type {option.get('type', 'str')}"

@@ -1,0 +1,43 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""One look at a host per run: taken by the preflight, or by the first stack where there was no preflight."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+
+from ..module_utils import catalogue
+from . import platform_run
+
+FACT = "hearth_look"
+
+
+def look_at(action: ActionBase, task_vars: dict[str, Any], service: Mapping[str, Any]) -> dict[str, Any]:
+    """The run's look at this host, from the fact that the preflight set, else taken now."""
+    found = task_vars.get(FACT)
+    if found and service["name"] in found["stacks"]:
+        return found
+    return take_look(action, task_vars)
+
+
+def take_look(action: ActionBase, task_vars: dict[str, Any]) -> dict[str, Any]:
+    """Look at the host now: one call of hearth.llm.look for all of its stacks."""
+    arguments = look_arguments(platform_run.fleet(task_vars), task_vars["inventory_hostname"], task_vars)
+    found = action._execute_module("hearth.llm.look", module_args=arguments, task_vars=task_vars)
+    if found.get("failed") or found.get("unreachable"):
+        raise AnsibleActionFail(found.get("msg", "the host could not be looked at"), result=found)
+    return {key: value for key, value in found.items() if key not in ("invocation", "changed", "warnings")}
+
+
+def look_arguments(fleet: Mapping[str, Any], host: str, task_vars: Mapping[str, Any]) -> dict[str, Any]:
+    """What to look for on one host: its stacks, their images, and the directories of the platform."""
+    services = catalogue.instances(fleet, host)
+    directories = fleet["hosts"][host]["directories"]
+    return {
+        "stacks": [service["name"] for service in services],
+        "images": sorted({image for service in services for image in service["images"].values()}),
+        **directories,
+    }

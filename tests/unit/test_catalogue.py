@@ -1,0 +1,296 @@
+"""The catalogue, on services that do not exist: what it resolves may not depend on the names we ship."""
+
+import cProfile
+
+import pytest
+from ansible_collections.hearth.llm.plugins.module_utils import catalogue
+from ansible_collections.hearth.llm.plugins.module_utils.catalogue import Host
+from ansible_collections.hearth.llm.plugins.module_utils.service_spec import SpecError, read
+
+DOOR = {
+    "title": "Door",
+    "tier": "trusted",
+    "order": 90,
+    "variables": {"door_version": "1", "door_https_port": 443, "door_http_port": 80},
+    "images": {"door": {"name": "docker.io/library/door", "version": "door_version"}},
+    "front_door": {"http": "door_http_port", "https": "door_https_port", "ca": "door/ca.crt"},
+}
+GATE = {
+    "title": "Gate",
+    "tier": "trusted",
+    "variables": {"gate_version": "2", "gate_hostname": "gate", "gate_clients": []},
+    "images": {"gate": {"name": "ghcr.io/some/gate", "version": "gate_version"}},
+    "resources": {"gate": {"cpus": 1, "memory": "1g"}},
+    "http": {"port": 4000, "routes": [{"guard": "key", "paths": ["/v1"]}]},
+    "api": {"port": 4000},
+    "serves": {"api": "openai", "path": "/v1", "key": "gate_probe_key"},
+    "uses": {"model": {"which": "each"}},
+    "secrets": {
+        "gate_probe_key": {"kind": "key", "prefix": "sk-", "client_of": "gate"},
+        "gate_client_{name}": {"kind": "key", "prefix": "sk-", "each": "gate_clients", "client": True},
+    },
+}
+MODEL = {
+    "title": "Model",
+    "tier": "compute",
+    "order": 30,
+    "variables": {"model_version": "3", "model_port": 11434, "model_models": []},
+    "images": {"model": {"name": "docker.io/some/model", "version": "model_version"}},
+    "api": {"port": 11434, "variable": "model_port"},
+    "serves": {"api": "openai", "path": "/v1", "models": "model_models", "prefix": {"chat": "native"}},
+    "data": {"store": {"owner": "1:1"}},
+}
+PAGE = {
+    "title": "Page",
+    "tier": "trusted",
+    "order": 60,
+    "variables": {"page_version": "4", "page_hostname": "page"},
+    "images": {"page": {"name": "ghcr.io/some/page", "version": "page_version"}},
+    "http": {"port": 8080, "routes": [{"guard": "open"}]},
+    "uses": {"gate": {"which": "one"}},
+    "secrets": {"page_gate_key": {"kind": "key", "prefix": "sk-", "client_of": "gate"}},
+}
+OPTIONS = {
+    "gate": {
+        "gate_clients": {
+            "type": "list",
+            "elements": "dict",
+            "options": {"name": {"type": "str", "required": True}},
+        },
+        "gate_hostname": {"type": "str"},
+        "gate_version": {"type": "str"},
+    },
+    "model": {"model_port": {"type": "int"}, "model_models": {"type": "list", "elements": "raw"}},
+}
+
+
+def specs():
+    services = {"door": DOOR, "gate": GATE, "model": MODEL, "page": PAGE}
+    return {name: read(name, f"test.{name}", text, OPTIONS.get(name, {})) for name, text in services.items()}
+
+
+def host(name, groups, address, stacks, **variables):
+    values = {"address": address, "stacks": stacks, "access": "lan", **variables}
+    return Host(name, tuple(groups), values, tuple(values))
+
+
+def two_hosts(**edge_variables):
+    models = {"model_models": ["small:1b"]}
+    return [
+        host("edge", ["trusted"], "10.0.0.1", ["door", "gate", "page"], **models, **edge_variables),
+        host("gpu-1", ["compute"], "10.0.0.2", ["model"], **models),
+    ]
+
+
+def resolved(hosts):
+    platform = catalogue.resolve(specs(), hosts)
+    assert platform.problems == []
+    return platform.fleet
+
+
+def one(fleet, name, on=None):
+    return catalogue.instances(fleet, on, name)[0]
+
+
+def problems(hosts):
+    return {(item.host, item.variable): item for item in catalogue.resolve(specs(), hosts).problems}
+
+
+def test_a_service_on_another_host_is_reached_at_its_address_and_published_port():
+    fleet = resolved(two_hosts())
+    assert one(fleet, "model")["publish"] == "10.0.0.2:11434"
+    assert one(fleet, "gate")["uses"]["model"][0]["url"] == "http://10.0.0.2:11434"
+
+
+def test_a_service_on_the_same_host_is_reached_by_its_container_and_not_published():
+    everything = ["door", "gate", "page", "model"]
+    fleet = resolved([host("box", ["trusted", "compute"], "10.0.0.1", everything, model_models=["m"])])
+    assert one(fleet, "model")["publish"] is None
+    assert one(fleet, "gate")["uses"]["model"][0]["url"] == "http://model:11434"
+
+
+def test_a_compute_host_publishes_even_without_a_consumer():
+    fleet = resolved([host("gpu-1", ["compute"], "10.0.0.2", ["model"])])
+    assert one(fleet, "model")["publish"] == "10.0.0.2:11434"
+
+
+def test_a_second_compute_host_changes_only_those_who_use_it():
+    before = resolved(two_hosts())
+    after = resolved(
+        [*two_hosts(), host("gpu-2", ["compute"], "10.0.0.3", ["model"], model_models=["small:1b"])]
+    )
+    changed = {
+        (service["host"], service["name"])
+        for service in before["services"]
+        if service != one(after, service["name"], service["host"])
+    }
+    assert changed == {("edge", "gate")}
+    urls = [item["url"] for item in one(after, "gate")["uses"]["model"]]
+    assert urls == ["http://10.0.0.2:11434", "http://10.0.0.3:11434"]
+
+
+def test_a_gateway_offers_the_models_behind_it_each_name_once():
+    hosts = [
+        *two_hosts(),
+        host("gpu-2", ["compute"], "10.0.0.3", ["model"], model_models=["small:1b", "big:70b"]),
+    ]
+    assert [model["name"] for model in one(resolved(hosts), "gate")["models"]] == ["small:1b", "big:70b"]
+
+
+def test_names_come_from_the_front_door_and_carry_an_unusual_port():
+    fleet = resolved(two_hosts(door_https_port=8443))
+    assert one(fleet, "page")["url"] == "https://page.lan:8443"
+    assert one(fleet, "page")["front"] == "edge"
+    assert one(fleet, "model")["url"] is None
+
+
+def test_clients_are_the_operators_and_those_that_services_declare():
+    fleet = resolved(two_hosts(gate_clients=[{"name": "team-a"}]))
+    gate = one(fleet, "gate")
+    assert [(client["name"], client["secret"]) for client in gate["clients"]] == [
+        ("team-a", "gate_client_team_a"),
+        ("hearth", "gate_probe_key"),
+        ("page", "page_gate_key"),
+    ]
+    assert "page_gate_key" in gate["secrets"]
+    assert "gate_client_team_a" not in one(fleet, "page")["secrets"]
+
+
+def test_a_mirror_replaces_the_registry_and_keeps_the_path():
+    fleet = resolved(two_hosts(image_mirror="mirror.lan:5000"))
+    assert one(fleet, "gate")["images"]["gate"] == "mirror.lan:5000/some/gate:2"
+    assert one(fleet, "door")["images"]["door"] == "mirror.lan:5000/library/door:1"
+
+
+def test_data_is_kept_in_directories_or_in_volumes():
+    [in_directories] = catalogue.instances(resolved([host("g", ["compute"], "10.0.0.2", ["model"])]))
+    assert in_directories["mounts"] == {"store": "/srv/docker/model/store"}
+    assert in_directories["directories"] == [
+        {"path": "/srv/docker/model/store", "owner": "1:1", "mode": "0755"}
+    ]
+    [in_volumes] = catalogue.instances(
+        resolved([host("g", ["compute"], "10.0.0.2", ["model"], data_in="volumes")])
+    )
+    assert in_volumes["mounts"] == {"store": "model_store"}
+    assert in_volumes["volumes"] == ["model_store"]
+    assert in_volumes["directories"] == []
+
+
+def test_an_override_of_one_limit_keeps_the_others():
+    fleet = resolved(two_hosts(gate_resources={"gate": {"memory": "4g"}}))
+    assert one(fleet, "gate")["resources"]["gate"] == {"cpus": 1, "memory": "4g"}
+
+
+def test_dependents_are_those_whose_files_contain_something_of_a_service():
+    fleet = resolved(two_hosts())
+    assert [s["name"] for s in catalogue.dependents(fleet, "gpu-1", "model")] == ["gate"]
+    assert [s["name"] for s in catalogue.dependents(fleet, "edge", "page")] == ["gate"]
+
+
+def test_exports_change_only_with_what_others_see():
+    quiet = one(resolved(two_hosts(gate_resources={"gate": {"memory": "4g"}})), "gate")
+    loud = one(resolved(two_hosts(gate_hostname="openai")), "gate")
+    before = one(resolved(two_hosts()), "gate")
+    assert quiet["exports"] == before["exports"]
+    assert loud["exports"] != before["exports"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "where", "words"),
+    [
+        ({"stacks": ["door", "gaet"]}, "stacks", "did you mean gate?"),
+        ({"stacks": ["model"]}, "stacks", "not in the group compute"),
+        ({"stacks": ["gate", "gate"]}, "stacks", "listed twice"),
+        ({"address": "10.0.0.256"}, "address", "not an IP address"),
+        ({"address": "10.0.0.2"}, "address", "also the address of edge"),
+        ({"page_hostname": "gate"}, "page_hostname", "also the hostname of gate on edge"),
+        ({"page_hostname": "no_good"}, "page_hostname", "not one label"),
+        ({"door_http_port": 443}, "door_https_port", "also door_http_port of door"),
+        ({"gate_hostnam": "x"}, "gate_hostnam", "did you mean gate_hostname?"),
+        ({"image_miror": "x"}, "image_miror", "rename it to image_mirror"),
+        ({"gate_clients": [{"name": "a", "modles": []}]}, "gate_clients", "modles"),
+        ({"gate_resources": {"gate": {"mem": "1g"}}}, "gate_resources.gate", "unknown keys mem"),
+        ({"gate_guard": "sso"}, "gate_guard", "needs a single sign-on service"),
+        ({"gate_guard": "nobody"}, "gate_guard", "one of open"),
+        ({"access": "publik"}, "access", "one of local, lan, public"),
+        ({"access": "public"}, "domain", "is required where access is public"),
+        ({"domain": "no domain"}, "domain", "not a domain name"),
+    ],
+)
+def test_a_mistake_is_reported_with_variable_and_remedy(changes, where, words):
+    hosts = two_hosts()
+    values = {**hosts[0].variables, **changes}
+    found = problems([Host("edge", ("trusted",), values, tuple(values)), hosts[1]])
+    matching = [item for (_, variable), item in found.items() if variable.startswith(where)]
+    assert any(words in f"{item.expected} {item.remedy}" for item in matching), found
+
+
+def test_an_unknown_model_source_is_reported_at_its_place():
+    found = problems(
+        [host("gpu-1", ["compute"], "10.0.0.2", ["model"], model_models=[{"name": "m", "source": "cd"}])]
+    )
+    assert ("gpu-1", "model_models[0].source") in found
+
+
+def test_a_missing_provider_is_reported():
+    found = problems([host("edge", ["trusted"], "10.0.0.1", ["gate"])])
+    assert "needs model, and no host runs it" in found["edge", "stacks"].expected
+
+
+def test_a_variable_of_ones_own_can_be_declared():
+    assert problems(two_hosts(domains=["a"])) != {}
+    assert problems(two_hosts(domains=["a"], own_variables=["domains"])) == {}
+
+
+def test_all_problems_are_found_at_once():
+    found = problems([host("edge", ["trusted"], "nowhere", ["door", "nothing"], gate_hostnam="x")])
+    assert {variable for _, variable in found} >= {"gate_hostnam", "address", "stacks"}
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (None, "is missing"),
+        ("sk-1234", "placeholder"),
+        ("changeme-changeme-changeme", "placeholder"),
+        ("sk-abc", "too short"),
+        ("pk-0123456789abcdefghijkl", "must begin with sk-"),
+    ],
+)
+def test_a_bad_secret_is_refused_without_being_shown(value, words):
+    good = {
+        "vault_gate_probe_key": "sk-0123456789abcdefghijkl",
+        "vault_page_gate_key": "sk-mnopqrstuvwxyz0123456789",
+    }
+    hosts = two_hosts(**{**good, "vault_gate_probe_key": value})
+    platform = catalogue.resolve(specs(), hosts)
+    [problem] = catalogue.check_secrets(platform, hosts)
+    assert problem.variable == "vault_gate_probe_key"
+    assert words in problem.expected
+    assert value is None or value not in str(problem.as_dict())
+
+
+def test_the_fleet_holds_no_secrets_value():
+    value = "sk-0123456789abcdefghijkl"
+    platform = catalogue.resolve(specs(), two_hosts(vault_gate_probe_key=value))
+    assert value not in str(platform.fleet)
+
+
+def test_an_unknown_key_in_a_service_description_is_an_error():
+    with pytest.raises(SpecError, match="unknown keys in service.yml: portz"):
+        read("gate", "test.gate", {**GATE, "portz": 1}, {})
+    with pytest.raises(SpecError, match="must begin with gate_"):
+        read("gate", "test.gate", {**GATE, "variables": {**GATE["variables"], "other": 1}}, {})
+
+
+def test_the_work_grows_with_the_number_of_hosts_and_not_with_its_square():
+    def calls(count):
+        hosts = [
+            host(f"gpu-{i}", ["compute"], f"10.1.{i // 200}.{i % 200 + 1}", ["model"], model_models=["m"])
+            for i in range(count)
+        ]
+        profile = cProfile.Profile()
+        profile.runcall(catalogue.resolve, specs(), [two_hosts()[0], *hosts])
+        return sum(entry.callcount for entry in profile.getstats())
+
+    assert calls(400) < 9 * calls(50)
