@@ -1,0 +1,184 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""One read-only look at a host: what is there, what runs, and what Hearth left behind.
+
+Runs on the host: standard library only. The shape of the answer is described in modules/look.py.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import socket
+import stat
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from typing import Any
+
+from . import _journal, _sockets
+from ._docker import Docker, EngineError
+from ._durable import look_at_files, read_json
+
+_CONTAINER_KEYS = ("id", "service", "image", "image_id", "state", "health", "exit_code", "restarts", "config")
+_NVIDIA_SMI = ("/usr/bin/nvidia-smi", "/usr/lib/wsl/lib/nvidia-smi", "/run/current-system/sw/bin/nvidia-smi")
+
+
+def look(
+    stacks_dir: str,
+    data_dir: str,
+    state_dir: str,
+    stacks: Sequence[str],
+    images: Sequence[str],
+    paths: Sequence[str],
+    docker: Docker | None = None,
+) -> dict[str, Any]:
+    """The whole answer of hearth.llm.look. Never raises because of Docker."""
+    docker = docker or Docker()
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        asked = {
+            "version": pool.submit(docker.call, "version", "--format", "{{json .}}"),
+            "compose": pool.submit(docker.call, "compose", "version", "--short"),
+            "root": pool.submit(docker.call, "info", "--format", "{{.DockerRootDir}}"),
+            "containers": pool.submit(_quietly, _all_containers, docker),
+            "networks": pool.submit(_quietly, docker.networks),
+            "images": pool.submit(_quietly, docker.image_ids, images),
+        }
+        states = committed_states(state_dir)
+        answer = {"system": system(), "gpus": {"nvidia_smi": _nvidia_smi()}}
+    got = {name: future.result() for name, future in asked.items()}
+    engine = describe_engine(got["version"], got["compose"], got["root"])
+    containers = got["containers"] or []
+    places = [stacks_dir, data_dir, *([engine["root"]] if engine["root"] else []), *paths]
+    return {
+        **answer,
+        "engine": engine,
+        "disks": {path: disk(path) for path in places},
+        "paths": {path: path_facts(path) for path in paths},
+        "networks": got["networks"] or [],
+        "listening": _sockets.listening(containers),
+        "images": got["images"] or dict.fromkeys(images),
+        "stacks": {
+            name: stack(name, states.get(name), stacks_dir, state_dir, containers)
+            for name in sorted({*stacks, *states})
+        },
+    }
+
+
+def _quietly(ask: Any, *arguments: Any) -> Any:
+    """None where Docker does not answer: that it does not is said once, under `engine`."""
+    try:
+        return ask(*arguments)
+    except EngineError:
+        return None
+
+
+def _all_containers(docker: Docker) -> list[dict[str, Any]]:
+    listed = docker.call("ps", "-aq", "--no-trunc")
+    return docker.inspect(listed.out.split())
+
+
+def describe_engine(version: Any, compose: Any, root: Any) -> dict[str, Any]:
+    """`engine` of the answer, from what `docker version`, `docker compose version` and `docker info` said."""
+    try:
+        server = json.loads(version.out or "{}").get("Server") or {}
+    except ValueError:
+        server = {}
+    return {
+        "present": bool(server) or shutil.which("dockerd") is not None,
+        "running": bool(server),
+        "version": server.get("Version"),
+        "api": server.get("ApiVersion"),
+        "compose": compose.out.strip().lstrip("v") or None if compose.good else None,
+        "arch": server.get("Arch"),
+        "root": root.out.strip() or None if root.good else None,
+        "error": None if server else version.reason,
+    }
+
+
+def system() -> dict[str, Any]:
+    """The machine: distribution, architecture, Python, memory in bytes."""
+    release = os_release()
+    return {
+        "os": {"id": release.get("ID"), "version": release.get("VERSION_ID")},
+        "arch": platform.machine(),
+        "python": platform.python_version(),
+        "memory": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "uid": os.geteuid(),
+        "systemd": os.path.isdir("/run/systemd/system"),
+        "hostname": socket.gethostname(),
+    }
+
+
+def os_release(path: str = "/etc/os-release") -> dict[str, str]:
+    try:
+        with open(path, encoding="utf-8") as file:
+            pairs = (line.strip().partition("=") for line in file if "=" in line)
+            return {name: value.strip("\"'") for name, _equals, value in pairs}
+    except OSError:
+        return {}
+
+
+def disk(path: str) -> dict[str, Any]:
+    """Free (for us) and total bytes where `path` lies or would lie, and the device, to tell disks apart."""
+    while not os.path.exists(path) and path != os.path.dirname(path):
+        path = os.path.dirname(path)
+    usage = os.statvfs(path)
+    device = os.stat(path).st_dev
+    return {
+        "free": usage.f_bavail * usage.f_frsize,
+        "total": usage.f_blocks * usage.f_frsize,
+        "device": f"{os.major(device)}:{os.minor(device)}",
+    }
+
+
+def path_facts(path: str) -> dict[str, Any]:
+    """{exists, kind (directory, file, other, None), mode ("0755"), owner ("uid:gid")} of one path."""
+    try:
+        info = os.stat(path)
+    except OSError:
+        return {"exists": False, "kind": None, "mode": None, "owner": None}
+    kind = "directory" if stat.S_ISDIR(info.st_mode) else "file" if stat.S_ISREG(info.st_mode) else "other"
+    mode = f"{stat.S_IMODE(info.st_mode):04o}"
+    return {"exists": True, "kind": kind, "mode": mode, "owner": f"{info.st_uid}:{info.st_gid}"}
+
+
+def committed_states(state_dir: str) -> dict[str, dict[str, Any]]:
+    """What was committed on this host, by service: the content of <state_dir>/stacks/*.json."""
+    folder = os.path.join(state_dir, "stacks")
+    try:
+        names = sorted(name for name in os.listdir(folder) if name.endswith(".json"))
+    except OSError:
+        return {}
+    found = {name[: -len(".json")]: read_json(os.path.join(folder, name)) for name in names}
+    return {name: state for name, state in found.items() if isinstance(state, dict)}
+
+
+def stack(
+    name: str,
+    state: Mapping[str, Any] | None,
+    stacks_dir: str,
+    state_dir: str,
+    containers: Iterable[Mapping[str, Any]],
+) -> dict[str, Any]:
+    """{files, containers, state, transaction} of one stack; the committed state knows where it lies."""
+    state = state or None
+    folder = (state or {}).get("stack_dir") or os.path.join(stacks_dir, name)
+    project = (state or {}).get("project") or name
+    return {
+        "files": {path: asdict(facts) for path, facts in look_at_files(folder).items()},
+        "containers": {
+            item["name"]: {key: item[key] for key in _CONTAINER_KEYS}
+            for item in containers
+            if item["project"] == project
+        },
+        "state": state,
+        "transaction": _journal.unfinished(state_dir, name),
+    }
+
+
+def _nvidia_smi() -> str | None:
+    return shutil.which("nvidia-smi") or next(
+        (path for path in _NVIDIA_SMI if os.access(path, os.X_OK)), None
+    )
