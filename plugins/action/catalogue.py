@@ -13,6 +13,7 @@ from ansible.plugins.action import ActionBase
 from ..module_utils import catalogue
 from ..module_utils.problems import EVERY_HOST, Problem, report
 from ..plugin_utils import platform_run
+from ..plugin_utils.refusal import refusal
 
 _STAGES = ("names", "compute", "trusted")
 _OWN_TAGS = frozenset(("all", "always", "never", "tagged", "untagged", "host"))
@@ -32,8 +33,7 @@ class ActionModule(ActionBase):
             platform.problems + catalogue.check_secrets(platform, hosts) + unknown_tags(task_vars, platform)
         )
         if problems:
-            where = inventory_name(task_vars)
-            return {**result, "failed": True, "msg": report(problems, where), "problems": len(problems)}
+            return {**result, **refusal(report(problems, inventory_name(task_vars)))}
         platform_run.keep("fleet", platform.fleet)
         stages = plan(platform.fleet)
         services = len(platform.fleet["services"])

@@ -11,6 +11,7 @@ from ..module_utils import catalogue, preflight
 from ..module_utils.problems import report
 from ..plugin_utils import platform_run
 from ..plugin_utils.look import FACT, take_look
+from ..plugin_utils.refusal import refusal
 
 
 class ActionModule(ActionBase):
@@ -27,5 +28,5 @@ class ActionModule(ActionBase):
         managed = bool(task_vars.get("host_manage_engine", True))
         problems = preflight.problems(host, services, look, managed)
         if problems:
-            return {**result, "failed": True, "msg": report(problems, f"what was found on {host}")}
+            return {**result, **refusal(report(problems, f"what was found on {host}"))}
         return {**result, "ansible_facts": {FACT: look}, "msg": "ready"}

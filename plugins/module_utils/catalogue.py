@@ -63,13 +63,16 @@ def resolve(specs: Mapping[str, ServiceSpec], hosts: Sequence[Host]) -> Platform
     placed = _placements(specs, hosts, settings, problems)
     _check_addresses(hosts, settings, problems)
     services = [_instance(specs[name], host, settings, problems) for host, name in placed]
+    runs_on: dict[str, list[str]] = {}
+    for host, name in placed:
+        runs_on.setdefault(host.name, []).append(name)
     fleet = {
         "platform": _platform(settings, hosts),
         "hosts": {
             host.name: {
                 "address": settings[host.name]["address"],
                 "tiers": [tier for tier in ("trusted", "compute") if tier in host.groups],
-                "services": [name for holder, name in placed if holder is host],
+                "services": runs_on.get(host.name, []),
                 "directories": {
                     name: settings[host.name][name] for name in ("stacks_dir", "data_dir", "state_dir")
                 },
@@ -275,7 +278,8 @@ def _placements(
                 expected = f"{name} runs on {tier} hosts, and {host.name} is not in the group {tier}"
                 remedy = f"put {host.name} into the group {tier}, or {name} on another host"
                 problems.append(Problem(host.name, "stacks", name, expected, remedy))
-    return sorted(placed, key=lambda item: (hosts.index(item[0]), specs[item[1]].order, item[1]))
+    place = {host.name: index for index, host in enumerate(hosts)}
+    return sorted(placed, key=lambda item: (place[item[0].name], specs[item[1]].order, item[1]))
 
 
 def _fits_tier(spec: ServiceSpec, host: Host) -> bool:

@@ -6,8 +6,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-_ONE_SHOT_DONE = ("exited", 0)
-
 
 def differences(
     wanted: Mapping[str, tuple[str, str]], images: Mapping[str, str], look: Mapping[str, Any], name: str
@@ -54,7 +52,7 @@ def _containers(
             reasons.append(f"container {name} is gone")
         elif now["id"] != before["id"]:
             reasons.append(f"container {name} was replaced by hand")
-        elif now["state"] != "running" and (now["state"], now["exit_code"]) != _ONE_SHOT_DONE:
+        elif now["state"] != before["state"]:  # a one-shot container was committed as exited
             reasons.append(f"container {name} is {now['state']}")
         elif now["state"] == "running" and now["health"] == "unhealthy":
             reasons.append(f"container {name} is unhealthy")

@@ -65,15 +65,17 @@ def _direct(service: Mapping[str, Any]) -> Question:
 
 def health(look: Mapping[str, Any], name: str) -> str:
     """One word for a stack: healthy, starting, unhealthy, stopped or missing."""
-    containers = (look["stacks"].get(name) or {}).get("containers") or {}
-    if not containers:
+    stack = look["stacks"].get(name) or {}
+    containers = stack.get("containers") or {}
+    committed = (stack.get("state") or {}).get("containers") or {}
+    if not containers or committed.keys() - containers.keys():
         return "missing"
-    words = {_container_health(container) for container in containers.values()}
+    words = {_container_health(container, committed.get(name, {})) for name, container in containers.items()}
     return next(word for word in ("stopped", "unhealthy", "starting", "healthy") if word in words)
 
 
-def _container_health(container: Mapping[str, Any]) -> str:
-    if container["state"] == "exited" and container["exit_code"] == 0:
+def _container_health(container: Mapping[str, Any], committed: Mapping[str, Any]) -> str:
+    if container["state"] == "exited" and committed.get("state") == "exited" and container["exit_code"] == 0:
         return "healthy"  # a one-shot container that did its work
     if container["state"] != "running":
         return "stopped"

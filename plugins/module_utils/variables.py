@@ -15,7 +15,7 @@ from .problems import Problem, show
 from .service_spec import ServiceSpec
 
 # Alike enough to be a slip of the fingers: domian, stack, ollama_model. Not alike enough: domains_of_mail.
-_SLIP = 0.88
+_SLIP = 0.82
 
 
 def known_names(specs: Iterable[ServiceSpec], secrets: Iterable[str]) -> dict[str, dict[str, Any]]:

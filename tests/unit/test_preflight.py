@@ -1,0 +1,70 @@
+"""What a look at a host can find in the way of a deploy."""
+
+import copy
+
+import pytest
+from ansible_collections.hearth.llm.plugins.module_utils.preflight import problems
+
+DOOR = {"name": "door", "front_door": {"http": 80, "https": 443}, "publish": None}
+MODEL = {"name": "model", "front_door": {}, "publish": "10.0.0.2:11434"}
+LOOK = {
+    "engine": {"present": True, "running": True, "version": "26.1.5", "compose": "2.26.1", "error": None},
+    "system": {"arch": "x86_64"},
+    "disks": {"/srv": {"free": 50 * 1024**3, "total": 100 * 1024**3, "device": "8:1"}},
+    "listening": [],
+}
+
+
+def look(**changes):
+    return {**copy.deepcopy(LOOK), **changes}
+
+
+def held(port, address="0.0.0.0", **more):
+    row = {"port": port, "address": address, "protocol": "tcp", "holder": None, "pid": None, "project": None}
+    return look(listening=[{**row, "container": None, **more}])
+
+
+def test_nothing_is_in_the_way_of_a_good_host():
+    assert problems("edge", [DOOR, MODEL], look(), engine_managed=False) == []
+
+
+@pytest.mark.parametrize(
+    ("found", "variable", "words"),
+    [
+        (held(443, holder="nginx", pid=17), "door_https_port", "nginx (process 17)"),
+        (held(80, address="::", protocol="tcp6", container="web"), "door_http_port", "container web"),
+        (held(11434, address="10.0.0.2"), "model_port", "another program"),
+        (look(disks={"/srv": {"free": 1024**3, "total": 2, "device": "8:1"}}), "/srv", "less than 2 GiB"),
+        (look(system={"arch": "riscv64"}), "architecture", "without images"),
+        (look(engine={**LOOK["engine"], "version": "19.3.1"}), "Docker engine", "older than 20.10"),
+        (look(engine={**LOOK["engine"], "compose": "1.29.2"}), "docker compose", "older than 2.20"),
+        (look(engine={**LOOK["engine"], "running": False, "error": "refused"}), "Docker engine", "refused"),
+        (look(engine={**LOOK["engine"], "compose": None}), "docker compose", "not there"),
+    ],
+)
+def test_each_obstacle_is_named(found, variable, words):
+    [problem] = problems("edge", [DOOR, MODEL], found, engine_managed=False)
+    assert problem.variable == variable
+    assert words in problem.expected
+    assert problem.remedy
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        held(443, project="door"),  # our own front door, running
+        held(443, protocol="udp"),
+        held(11434, address="127.0.0.1"),  # another address of the same host
+    ],
+)
+def test_a_port_is_busy_only_for_others_and_on_the_same_address(found):
+    assert problems("edge", [DOOR, MODEL], found, engine_managed=False) == []
+
+
+def test_a_missing_engine_is_no_obstacle_where_it_will_be_installed():
+    missing = look(engine={**LOOK["engine"], "running": False, "version": None, "compose": None})
+    assert problems("edge", [DOOR], missing, engine_managed=True) == []
+
+
+def test_a_host_without_services_is_not_judged():
+    assert problems("edge", [], look(system={"arch": "riscv64"}), engine_managed=False) == []
