@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Runs molecule's scenarios one after the other (all, or those named); they share one lab host. `host` comes first:
+# the others are deployed by the engine that it installed.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+PATH="$PWD/.venv/bin:$PATH"
+
+scenarios=("$@")
+if ((${#scenarios[@]} == 0)); then
+  scenarios=(host)
+  for file in molecule/*/molecule.yml; do
+    name=$(basename "$(dirname "$file")")
+    [[ $name == host ]] || scenarios+=("$name")
+  done
+fi
+python -m tests.lab up solo
+for name in "${scenarios[@]}"; do
+  echo "--- molecule: $name ---"
+  molecule test -s "$name"
+done
