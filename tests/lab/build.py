@@ -33,7 +33,8 @@ def ensure(names: list[str]) -> bool:
 
     True where the images are the lab's own, false where hosts pull them from upstream.
     """
-    wanted = table.select(table.images(), names, "image")
+    deployable = [name for name, image in table.images().items() if image.upstream]
+    wanted = table.select(table.images(), names or deployable, "image")
     if from_upstream():
         state("images.yml").write_text("{}\n")
         say("the upstream registries can be reached: hosts pull their images from there, nothing is built")

@@ -35,7 +35,9 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(run=_engine)
 
     command = commands.add_parser("images", help="build the images where registries cannot be reached")
-    command.add_argument("names", nargs="*", metavar="IMAGE", help="rows of images/images.yml; default: all")
+    command.add_argument(
+        "names", nargs="*", metavar="IMAGE", help="rows of images/images.yml; default: all services"
+    )
     command.set_defaults(run=_images)
 
     command = commands.add_parser("up", help="start hosts, with their images loaded")

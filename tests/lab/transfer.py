@@ -29,6 +29,7 @@ def load(host: Host, references: list[str]) -> None:
         into.stdin.close()
         if save.wait() != 0 or into.wait() != 0:
             raise LabError(f"loading images into {host.name} failed")
+    hosts.execute(host, "docker image prune -f")
 
 
 def references(names: list[str]) -> list[str]:
