@@ -1,0 +1,74 @@
+"""The newcomer's two commands on this machine: `make up` until a model answers, again without a change, `make down`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+import pytest
+
+from .conftest import ROOT, Run
+
+pytestmark = pytest.mark.docker
+
+
+def make(*arguments: str) -> Run:
+    environment = {**os.environ, "NO_COLOR": "1"}
+    done = subprocess.run(
+        ["make", "--no-print-directory", *arguments],
+        cwd=ROOT,
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    return Run(done)
+
+
+def volumes() -> set[str]:
+    listed = subprocess.run(["docker", "volume", "ls", "-q"], text=True, capture_output=True, check=True)
+    return set(listed.stdout.split())
+
+
+@pytest.fixture(scope="module")
+def up():
+    first = make("up")
+    yield first
+    make("down")
+
+
+def test_make_up_ends_with_a_models_answer(up):
+    up.succeeded()
+    assert up.lines[-1].startswith("hearth: answered by ")
+    assert "https://openai.localhost" in up.lines[-1]
+
+
+def test_make_up_again_changes_nothing(up):
+    again = make("up").succeeded()
+    assert again.changed == 0, again.output
+    assert again.lines[-1].startswith("hearth: answered by ")
+
+
+def test_make_ask_prints_an_answer(up):
+    asked = make("ask", 'Q=What\'s the "answer"?').succeeded()
+    assert "hearth: answered by" in asked.output or "msg:" in asked.output
+
+
+def test_secrets_are_shown_only_when_asked_for(up):
+    password = make("show-password").succeeded().lines[-1]
+    vault = (ROOT / "inventories" / "local" / "group_vars" / "all" / "vault.yml").read_text()
+    assert len(password) >= 16
+    assert password not in up.output
+    assert password not in vault
+    assert "vault_openwebui_admin_password: !vault" in vault
+
+
+def test_make_down_removes_the_containers_and_keeps_the_data(up):
+    before = volumes()
+    make("down").succeeded()
+    names = subprocess.run(
+        ["docker", "ps", "-a", "--format", "{{.Names}}"], text=True, capture_output=True, check=True
+    )
+    assert not {"traefik", "litellm", "open-webui", "ollama"} & set(names.stdout.split())
+    assert volumes() >= before
+    assert any("open" in name for name in before)
