@@ -75,7 +75,7 @@ class ActionModule(ActionBase):
         def poll(offset: int) -> dict[str, Any]:
             if first:
                 return first.pop()
-            return self._module({**options, "job": started["job"], "offset": offset, "wait": 5}, task_vars)
+            return self._module({**options, "job": started["job"], "offset": offset, "wait": 3}, task_vars)
 
         name = str(options.get("container", "ollama"))
         return follow(Display(), poll, host, name, retry_on=(AnsibleConnectionFailure,))

@@ -46,9 +46,9 @@ class Journal:
         self._write({"text": text, "step": step})
 
     def amount(self, text: str, done: int, total: int) -> None:
-        """So many bytes of so many; written twice a second at most, and at the end."""
+        """So many bytes of so many; written twice a second at most."""
         now = time.monotonic()
-        if done < total and now - self._amounts.get(text, 0.0) < _BEAT:
+        if now - self._amounts.get(text, 0.0) < _BEAT:
             return
         self._amounts[text] = now
         self._write({"text": text, "bytes": done, "total": total})

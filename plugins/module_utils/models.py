@@ -68,9 +68,12 @@ _KEYS = tuple("from" if item.name == "reference" else item.name for item in fiel
 
 
 def parse_models(value: Any) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """`read_models` as plain data, for the catalogue and for what travels as JSON: Model(**item) is the way back."""
+    """The models that shall be there, as plain data for the catalogue (Model(**item) is the way back), and the problems.
+
+    What is listed to be removed (`state: absent`) is checked too, but is nothing that a host serves.
+    """
     models, problems = read_models(value)
-    return [model.as_dict() for model in models], problems
+    return [model.as_dict() for model in models if model.state == "present"], problems
 
 
 def read_models(value: Any) -> tuple[list[Model], list[dict[str, Any]]]:

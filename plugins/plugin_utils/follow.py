@@ -96,8 +96,10 @@ class Lines:
         if event.get("bytes") is None or not event.get("total"):
             return self.plain(text)
         rate = self._rate(text, float(event.get("t", 0)), int(event["bytes"]))
+        if event["bytes"] >= event["total"]:
+            return None  # the job says itself that it is through
         now = self._clock()
-        shown = self._shown_at.setdefault(text, now - self._pause / 2)
+        shown = self._shown_at.setdefault(text, now - self._pause + 1.0)
         if now - shown < self._pause:
             return None
         self._shown_at[text] = now

@@ -85,10 +85,15 @@ def test_without_a_rate_nothing_is_invented():
     assert progress("a", 5, 10, None) == "a   ██████░░░░░░  5 of 10 B"
 
 
+def test_a_full_bar_is_left_to_the_job_to_announce():
+    assert Lines("gpu", "ollama", 0, Clock()).line({"t": 0, "text": "a", "bytes": 9, "total": 9}) is None
+
+
 def test_a_download_that_starts_over_has_no_negative_rate():
     clock = Clock()
-    lines = Lines("gpu", "ollama", 0, clock)
+    lines = Lines("gpu", "ollama", 1.0, clock)
     lines.line({"t": 0, "text": "a", "bytes": 900, "total": 1000})
+    clock.now += 2
     assert "/s" not in lines.line({"t": 5, "text": "a", "bytes": 100, "total": 1000})
 
 
