@@ -26,10 +26,16 @@ NO_ENGINE = ["systemd.mask=docker.service", "systemd.mask=docker.socket", "syste
 
 
 def up(host: Host) -> None:
-    """Start the host if it does not run, and return when ssh and its Docker engine answer."""
+    """Start the host if it does not run, and return when ssh and its Docker engine answer.
+
+    A host of an older image is made anew; its volume, and so its images and containers, stay.
+    """
     client = engine.client()
     with progress(f"host {host.name} ({host.address})"):
         container = _find(client, host)
+        if container is not None and container.attrs["Image"] != _host_image(client):
+            container.remove(force=True, v=True)
+            container = None
         if container is None:
             _create(host)
         elif container.status != "running":
@@ -121,6 +127,10 @@ def _find(client: docker.DockerClient, host: Host) -> Container | None:
         return client.containers.get(host.container)
     except docker.errors.NotFound:
         return None
+
+
+def _host_image(client: docker.DockerClient) -> str:
+    return client.images.get(table.images()["host"].reference).id
 
 
 def _create(host: Host) -> None:

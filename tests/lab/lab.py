@@ -1,11 +1,15 @@
 """The lab's command line."""
 
 import argparse
+import contextlib
+import fcntl
 import subprocess
 import sys
+from collections.abc import Iterator
 
 from . import build, engine, hosts, ssh, table, transfer
 from .output import LabError, say
+from .paths import state
 from .table import Host
 
 HOST_IMAGE = "host"
@@ -15,7 +19,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one subcommand; a LabError is printed and becomes exit status 1."""
     options = _parser().parse_args(arguments)
     try:
-        return options.run(options) or 0
+        with alone() if options.changes else contextlib.nullcontext():
+            return options.run(options) or 0
     except LabError as error:
         say(f"error: {error}")
         return 1
@@ -23,10 +28,23 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
 
 
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """One lab command at a time changes something: two would build the same image and fight over a host."""
+    with state("lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("waiting for another lab command to end")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tests.lab", description="Hosts with real software on one machine."
     )
+    parser.set_defaults(changes=True)
     commands = parser.add_subparsers(required=True, metavar="SUBCOMMAND")
 
     command = commands.add_parser(
@@ -64,12 +82,12 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(run=_load)
 
     command = commands.add_parser("status", help="say what is up")
-    command.set_defaults(run=_status)
+    command.set_defaults(run=_status, changes=False)
 
     command = commands.add_parser("ssh", help="a shell on a host, or a command there")
     command.add_argument("name", metavar="HOST")
     command.add_argument("remote", nargs=argparse.REMAINDER, metavar="COMMAND")
-    command.set_defaults(run=_ssh)
+    command.set_defaults(run=_ssh, changes=False)
     return parser
 
 
