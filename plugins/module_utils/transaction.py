@@ -10,7 +10,7 @@ with the `_*.py` files that it imports it is kept on the host as <state_dir>/eng
 
 The plan (plan.json): {format: 1, id, name, title, project, stack_dir, state_dir, digest, exports, deadline (seconds),
 files: [{path, content (base64), mode ("0644"), owner ("uid:gid")}], directories: [{path, owner, mode}],
-images: {container: reference}, networks: [names that must be there], check: null or {container, command},
+images: {container: reference}, check: null or {container, command},
 reload: null or {paths, command, container}}.
 
 The result (result.json): {outcome: committed | undone | failed, stands: new | previous | nothing | unknown (what is
@@ -27,7 +27,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from . import _durable, _stack_files
@@ -109,9 +109,6 @@ class Transaction:
         _stack_files.stage(self.plan["files"], self.folder.new)
 
     def _checked(self) -> None:
-        missing = sorted(set(self.plan.get("networks") or ()) - set(self.docker.networks()))
-        if missing:
-            raise Failure(f"the network {', '.join(missing)} is not there; the role `host` makes it")
         arguments = compose(self.project, self.folder.new, "config", "--format", "json")
         answer = self.docker.call(*arguments)
         if not answer.good:
@@ -120,6 +117,9 @@ class Transaction:
             if "variable is not set" in line:
                 raise Failure(f"compose.yaml: {self._masked(line.strip())}; a literal $ is written $$ there")
         self._model = json.loads(answer.out)
+        missing = sorted(external_networks(self._model) - set(self.docker.networks()))
+        if missing:
+            raise Failure(f"the network {', '.join(missing)} is not there; the role `host` makes it")
         check = self.plan.get("check")
         if check and self.docker.image_ids([self._image(check["container"])]).popitem()[1]:
             self._check_product()
@@ -492,6 +492,12 @@ class Transaction:
         return mask(text, self._secrets)
 
 
+def external_networks(model: Mapping[str, Any]) -> set[str]:
+    """Names of the networks that must be there before a stack, from `docker compose config --format json`."""
+    networks = (model.get("networks") or {}).items()
+    return {(item or {}).get("name", name) for name, item in networks if (item or {}).get("external")}
+
+
 def kept_name(service: str, container: str) -> str:
     """The name under which a replaced image is kept."""
     return f"hearth-rollback/{service}/{container}:previous".lower()
@@ -665,10 +671,10 @@ def remove(state_dir: str, service: str, project: str, stack_dir: str) -> None:
         for folder in list(folders(state_dir, service)):
             if not folder.is_running():
                 folder.remove()
-        try:
+        with suppress(OSError):
+            os.rmdir(os.path.join(state_dir, "transactions", service))
+        with suppress(FileNotFoundError):
             os.unlink(state_path(state_dir, service))
-        except FileNotFoundError:
-            return
 
 
 def status(state_dir: str) -> dict[str, Any]:
