@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import difflib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -94,7 +95,7 @@ class ActionModule(ActionBase):
     def _change(
         self, service: dict[str, Any], files: list[File], task_vars: dict[str, Any]
     ) -> dict[str, Any]:
-        plan = change_plan(service, files)
+        plan = json.dumps(change_plan(service, files))
         common = {"name": service["name"], "state_dir": service["state_dir"]}
         started = self._module({**common, "state": "present", "plan": plan, "wait": 3}, task_vars)
 
@@ -112,15 +113,9 @@ class ActionModule(ActionBase):
 
     def _stop(self, service: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """Off is not gone: containers and files go, data stays."""
-        return self._module(
-            {
-                "name": service["name"],
-                "state": "absent",
-                "state_dir": service["state_dir"],
-                "stack_dir": service["stack_dir"],
-            },
-            task_vars,
-        )
+        plan = json.dumps({"project": service["name"], "stack_dir": service["stack_dir"]})
+        common = {"name": service["name"], "state_dir": service["state_dir"]}
+        return self._module({**common, "state": "absent", "plan": plan}, task_vars)
 
     def _module(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         found = self._execute_module("hearth.llm.stack", module_args=arguments, task_vars=task_vars)
@@ -137,7 +132,7 @@ class ActionModule(ActionBase):
         row["failed"] = bool(outcome.get("failed"))
         row["reasons"] = outcome["reasons"]
         row["outcome"] = outcome.get("outcome")
-        row["seconds"] = outcome.get("seconds")
+        row["seconds"] = sum((outcome.get("seconds") or {}).values()) if outcome.get("seconds") else None
         row["exports_changed"] = before.get("exports") != service["exports"]
         platform_run.keep(f"results/{service['host']}-{service['name']}", row)
 
@@ -162,6 +157,7 @@ def change_plan(service: Mapping[str, Any], files: list[File]) -> dict[str, Any]
         ],
         "directories": service["directories"],
         "images": service["images"],
+        "networks": ["frontend"],
         "check": service["check"] or None,
         "reload": service["reload"] or None,
         "deadline": service["deadline"],
@@ -176,9 +172,10 @@ def summary(service: Mapping[str, Any], ended: Mapping[str, Any]) -> str:
         return f"{service['title']} is healthy"
     error = ended.get("error") or {}
     now = {
-        "undone": "The previous version is back and healthy.",
-        "failed": "Nothing of it is left running.",
-    }.get(ended["outcome"], "")
+        "new": "The new version is left as it is.",
+        "previous": "The previous version is back and healthy.",
+        "nothing": "Nothing of it is left running.",
+    }.get(ended.get("stands"), "What stands now could not be told; look at the host.")
     lines = [
         f"{service['title']} on {service['host']}: {error.get('message', 'failed')} (at step {error.get('step')})."
     ]

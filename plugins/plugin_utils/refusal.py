@@ -9,6 +9,6 @@ from ansible.utils.display import Display
 
 
 def refusal(report: str) -> dict[str, Any]:
-    """A failed task's result for a report. Ansible repeats a message in an indented block; a report is no such thing."""
+    """A failed task's result. Ansible repeats a message in an indented block; a report is printed as it is."""
     Display().display(f"\n{report}\n")
     return {"failed": True, "msg": report.split("\n", 1)[0]}
