@@ -4,39 +4,44 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 BIN := .venv/bin
-PLAY := $(BIN)/ansible-playbook -i inventories/local
-# What `make up` was once told about this machine (its ports); later commands go by it.
+# What `make up` found out about this machine (ports, images, model); down and ask go by it.
 LOCAL := .hearth/local.yml
+PLAY := $(BIN)/ansible-playbook -i inventories/local -e @$(LOCAL)
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 ##@ This machine
 
-up: runtime $(LOCAL) ## Install what is missing, deploy to this machine, prove that it answers [HTTP_PORT= HTTPS_PORT=]
+up: runtime .vault_pass ## Install what is missing, deploy to this machine, prove that it answers [HTTP_PORT= HTTPS_PORT=]
 	@$(BIN)/python -m tests.lab engine
 	@$(BIN)/python -m tests.lab images
+	@$(BIN)/python scripts/local.py
 	@$(PLAY) playbooks/secrets.yml
-	@$(PLAY) -e @$(LOCAL) -e @.lab/images.yml playbooks/deploy-stacks.yml
+	@$(PLAY) playbooks/deploy-stacks.yml
 
-down: runtime $(LOCAL) ## Stop and remove what `make up` started; the data stays
-	@$(PLAY) -e @$(LOCAL) playbooks/stop-stacks.yml
+down: runtime .vault_pass $(LOCAL) ## Stop and remove what `make up` started; the data stays
+	@$(PLAY) playbooks/stop-stacks.yml
 
-ask: runtime $(LOCAL) ## Ask the platform a question: make ask Q="…"
-	@test -n "$(Q)" || { echo 'usage: make ask Q="your question"'; exit 2; }
-	@QUESTION="$$Q" $(PLAY) -e @$(LOCAL) playbooks/ask.yml
+ask: runtime .vault_pass $(LOCAL) ## Ask the platform a question: make ask Q="…"
+	@test -n "$$Q" || { echo 'usage: make ask Q="your question"'; exit 2; }
+	@$(PLAY) -e "$$($(BIN)/python -c 'import json, os; print(json.dumps({"question": os.environ["Q"]}))')" playbooks/ask.yml
 
-show-password: runtime ## Print the password of Open WebUI's first account
-	@$(BIN)/python scripts/show.py vault_openwebui_admin_password
+show-password: ## Print the password of Open WebUI's first account
+	@$(BIN)/python scripts/show.py password
 
-show-key: runtime ## Print a client key of the gateway
-	@$(BIN)/python scripts/show.py
+show-key: ## Print a client key of the gateway
+	@$(BIN)/python scripts/show.py key
 
-# Written anew when ports are given, else kept: `make down` and `make ask` must find the same platform.
-$(LOCAL): $(if $(HTTP_PORT)$(HTTPS_PORT),FORCE)
-	@mkdir -p $(@D)
-	@printf '%s\n' '---' '# From `make up HTTP_PORT=… HTTPS_PORT=…`.' \
-	  'traefik_http_port: $(or $(HTTP_PORT),80)' 'traefik_https_port: $(or $(HTTPS_PORT),443)' >$@
+$(LOCAL):
+	@echo 'Nothing was deployed here yet: make up'; exit 2
+
+# The passwords of this machine's and of the lab's vault. Your own inventories have passwords of your own.
+.vault_pass .lab/vault_pass:
+	@mkdir -p $(@D); umask 077; head -c 32 /dev/urandom | base64 >$@
+
+up down ask show-password show-key: export ANSIBLE_VAULT_PASSWORD_FILE := $(CURDIR)/.vault_pass
+lab: export ANSIBLE_VAULT_PASSWORD_FILE := $(CURDIR)/.lab/vault_pass
 
 ##@ Tests
 
@@ -67,13 +72,14 @@ e2e: dev ## The two-host end-to-end test
 
 ##@ The lab
 
-lab: dev ## Bring up the two-host lab on this machine and deploy inventories/lab
-	@$(BIN)/python -m tests.lab up
+lab: dev .lab/vault_pass ## Bring up the two-host lab on this machine and deploy inventories/lab
+	@$(BIN)/python -m tests.lab up edge gpu-1
 	@$(BIN)/ansible-playbook -i inventories/lab playbooks/secrets.yml
 	@$(BIN)/ansible-playbook -i inventories/lab -e @.lab/images.yml playbooks/deploy-stacks.yml
 
 lab-down: dev ## Remove every trace of the lab
-	@$(BIN)/python -m tests.lab down
+	@$(BIN)/python -m tests.lab down --all
+	@rm -rf .lab inventories/lab/group_vars/all/vault.yml molecule/shared/group_vars/all/vault.yml
 
 ##@ Upkeep
 
@@ -92,5 +98,4 @@ runtime:
 dev:
 	@scripts/bootstrap.sh dev
 
-FORCE:
-.PHONY: help up down ask show-password show-key test test-fast lint unit sanity molecule e2e lab lab-down docs hooks clean runtime dev FORCE
+.PHONY: help up down ask show-password show-key test test-fast lint unit sanity molecule e2e lab lab-down docs hooks clean runtime dev
