@@ -82,8 +82,8 @@ def services_table(roles: list[Path]) -> str:
     rows = ["| service | what it is | runs on | name | version |", "|---|---|---|---|---|"]
     for role, service in services:
         variables = service.get("variables", {})
-        name = variables.get(f"{role.name}_hostname")
-        image = next(iter(service.get("images", {}).values()), {})
+        name = variables.get(f"{role.name}_hostname") if "http" in service else None
+        image: dict[str, str] = next(iter(service.get("images", {}).values()), {})
         version = variables.get(image.get("version"), "")
         cells = [
             f"[{service['title']}](roles/{role.name}/README.md) `{role.name}`",
