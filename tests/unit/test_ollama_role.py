@@ -19,10 +19,17 @@ OPTIONS = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())["argume
 
 def render(publish=None, volumes=(), **variables):
     """The compose file of a host, as Compose reads it."""
-    environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(ROLE.parents[1] / "templates"),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
     environment.filters["hearth.llm.compose_string"] = json.dumps
     environment.filters["to_json"] = json.dumps
     service = {
+        **{key: SPEC[key] for key in ("title", "description")},
+        "name": "ollama",
         "host": "gpu-1",
         "publish": publish,
         "variables": SPEC["variables"],
@@ -88,7 +95,7 @@ def test_it_runs_with_the_least_privileges_that_work():
 
 
 def test_cores_are_limited_only_when_asked_for():
-    assert "cpus" not in ollama()["deploy"]["resources"]["limits"]
+    assert float(ollama()["deploy"]["resources"]["limits"]["cpus"]) == 0, "0 is no limit for Docker"
     assert ollama(resources={"cpus": 6})["deploy"]["resources"]["limits"]["cpus"] == "6"
 
 
