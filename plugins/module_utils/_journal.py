@@ -16,6 +16,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from . import _durable
@@ -116,6 +117,9 @@ class Folder:
         """Take away everything with file contents; journal, progress, logs and result stay to be read."""
         shutil.rmtree(self.new, ignore_errors=True)
         shutil.rmtree(self.previous, ignore_errors=True)
+        # Compose quotes settings that it cannot use, secrets included.
+        with suppress(FileNotFoundError):
+            os.unlink(self.inside("up.log"))
         plan = self.plan()
         if plan and any("content" in file for file in plan.get("files", [])):
             plan["files"] = [{k: v for k, v in file.items() if k != "content"} for file in plan["files"]]

@@ -18,9 +18,33 @@ import zipfile
 from collections.abc import Mapping
 from typing import Any
 
-from . import _docker, _durable, _health, _journal, _masking, _pull, _stack_files, transaction
+from . import (
+    _bring_up,
+    _docker,
+    _durable,
+    _health,
+    _journal,
+    _masking,
+    _pull,
+    _stack_files,
+    _steps,
+    transaction,
+)
+from ._bring_up import Failure
+from ._steps import make_result
 
-_MODULES = (_docker, _durable, _health, _journal, _masking, _pull, _stack_files, transaction)
+_MODULES = (
+    _bring_up,
+    _docker,
+    _durable,
+    _health,
+    _journal,
+    _masking,
+    _pull,
+    _stack_files,
+    _steps,
+    transaction,
+)
 _PACKAGE = "hearth_engine"
 _MAIN = f"import sys\nfrom {_PACKAGE}.transaction import main\nsys.exit(main())\n"
 # The oldest time that a zip can hold: the same sources always give the same bytes.
@@ -131,24 +155,8 @@ def _interrupted(folder: _journal.Folder) -> dict[str, Any]:
     elif not untouched:
         message += "; the next deployment, or the host's next boot, finishes or undoes it"
     last = _last_line(folder.inside("runner.log"))
-    return {
-        "id": folder.id,
-        "outcome": "failed",
-        "stands": "previous" if untouched else "unknown",
-        "changed_files": [],
-        "recreated": [],
-        "seconds": {},
-        "finished_at": None,
-        "error": {
-            "step": step,
-            "message": f"{message}: {last}" if last else message,
-            "container": None,
-            "exit_code": None,
-            "health_output": None,
-            "log_lines": [],
-            "undo": None,
-        },
-    }
+    error = {"step": step, **Failure(f"{message}: {last}" if last else message).error, "undo": None}
+    return make_result(folder, "failed", "previous" if untouched else "unknown", error)
 
 
 def _last_line(path: str) -> str:

@@ -118,8 +118,10 @@ def test_docker_never_is_no_time():
     "errors",
     [
         "Error: No such image: {0}\nError: No such image: {1}\n",
-        "Error response from daemon: no such image: {0}: No such image: {0}\n"
-        "Error response from daemon: no such image: {1}: No such image: {1}\n",
+        (
+            "Error response from daemon: no such image: {0}: No such image: {0}\n"
+            "Error response from daemon: no such image: {1}: No such image: {1}\n"
+        ),
     ],
     ids=["client 20.10", "client 28"],
 )

@@ -1,0 +1,171 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Brings a Compose project up and waits until it is healthy, or says which container is to blame.
+
+Part of the program that stays on hosts (see transaction.py): standard library only, Python 3.9 and newer.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ._docker import Answer, Docker, EngineError, compose, stop
+from ._health import BAD, GOOD, Verdict, culprit, judge
+
+LOG_LINES = 20
+
+_POLL = 0.5
+_SAY_AGAIN = 5.0
+_DOWN_SECONDS = 300.0
+
+Containers = Sequence[Mapping[str, Any]]
+
+
+class Failure(Exception):
+    """Why a change cannot go on; `error` is what the result says about it (without step and undo)."""
+
+    def __init__(self, message: str, **error: Any) -> None:
+        super().__init__(message)
+        self.error = {
+            "message": message,
+            "container": None,
+            "exit_code": None,
+            "health_output": None,
+            "log_lines": [],
+            **error,
+        }
+
+
+class BringUp:
+    """One attempt to bring a project up, with one deadline for all of it, which starts now.
+
+    before: the containers that were there before the change; their earlier restarts do not count.
+    deadline: seconds. output: a file for what Compose says. say, masked: the transaction's.
+    """
+
+    def __init__(
+        self,
+        docker: Docker,
+        project: str,
+        stack_dir: str,
+        before: Containers,
+        deadline: float,
+        output: str,
+        say: Callable[[str], None],
+        masked: Callable[[str], str],
+    ) -> None:
+        self.docker = docker
+        self.project = project
+        self.stack_dir = stack_dir
+        self.before = before
+        self.deadline = deadline
+        self.output = output
+        self.say = say
+        self.masked = masked
+        self.until = time.monotonic() + deadline
+
+    def up(self, *more: str) -> None:
+        """`docker compose up`, watched: a crash loop fails early, and nothing waits beyond the deadline."""
+        options = ["--detach", "--remove-orphans", "--no-build", "--pull", "never", *more]
+        self.say("starts what changed" if self.before else "starts")
+        with open(self.output, "wb") as output:
+            os.fchmod(output.fileno(), 0o600)
+            arguments = compose(self.project, self.stack_dir, "up", *options)
+            process = self.docker.start(arguments, stdout=output, stderr=output)
+        try:
+            self._watch(process)
+        except BaseException:
+            stop(process)
+            raise
+        if process.wait():
+            with open(self.output, encoding="utf-8", errors="replace") as file:
+                answer = Answer(process.returncode, "", file.read())
+            containers, verdicts = self._judged(up_ended=True)
+            message = f"docker compose up failed: {self.masked(answer.reason)}"
+            raise self._blame(culprit(containers, verdicts), message, answer.err)
+
+    def wait_until_healthy(self) -> None:
+        """Return when every container is up; raises Failure for a lost one and at the deadline."""
+        self._watch(None)
+
+    def reload(self, service: str, command: Sequence[str]) -> None:
+        """Let a container that went on running through the change read its files again."""
+        started = {item["id"]: item["started"] for item in self.before}
+        running = [item for item in self.docker.containers(self.project) if item["service"] == service]
+        if not any(started.get(item["id"]) == item["started"] for item in running):
+            return
+        self.say(f"{service} reads its configuration again")
+        answer = self.docker.call(*compose(self.project, self.stack_dir, "exec", "-T", service, *command))
+        if not answer.good:
+            message = f"{service} does not take its new configuration: {self.masked(answer.reason)}"
+            raise Failure(message, container=service, exit_code=answer.code)
+
+    def recreated(self) -> list[str]:
+        """Names of the containers that were not there before."""
+        old = {item["id"] for item in self.before}
+        return sorted(item["name"] for item in self.docker.containers(self.project) if item["id"] not in old)
+
+    def _watch(self, up: subprocess.Popen | None) -> None:
+        """Look at the containers until `docker compose up` has ended; without it, until all of them are up."""
+        started, said, said_at = time.monotonic(), "", 0.0
+        while up is None or up.poll() is None:
+            now = time.monotonic()
+            try:
+                containers, verdicts = self._judged(up_ended=up is None)
+            except EngineError as problem:  # an engine that restarts; the deadline bounds it
+                if now >= self.until:
+                    raise Failure(f"Docker does not answer: {problem}") from problem
+                time.sleep(_POLL)
+                continue
+            waiting = culprit(containers, verdicts)
+            text = f"{waiting['name']} {verdicts[waiting['id']].text}" if waiting else "nothing runs yet"
+            if waiting and verdicts[waiting["id"]].kind == BAD:
+                raise self._blame(waiting, text)
+            if up is None and containers and all(item.kind == GOOD for item in verdicts.values()):
+                return
+            if now >= self.until:
+                raise self._blame(waiting, f"not healthy within {self.deadline:.0f} s: {text}")
+            if waiting and (text != said or now - said_at >= _SAY_AGAIN):
+                self.say(
+                    f"waits for {waiting['name']}: {verdicts[waiting['id']].text}, {now - started:.0f} s"
+                )
+                said, said_at = text, now
+            time.sleep(_POLL)
+
+    def _judged(self, up_ended: bool) -> tuple[list[dict[str, Any]], dict[str, Verdict]]:
+        restarts = {item["id"]: item["restarts"] for item in self.before}
+        containers = self.docker.containers(self.project)
+        now = time.time()
+        verdicts = {
+            item["id"]: judge(item, restarts.get(item["id"], 0), now, up_ended) for item in containers
+        }
+        return containers, verdicts
+
+    def _blame(self, container: Mapping[str, Any] | None, message: str, output: str = "") -> Failure:
+        """The failure with what its container had to say; `output` speaks where none is to blame."""
+        if container is None:
+            return Failure(
+                message, log_lines=[self.masked(line) for line in output.splitlines()][-LOG_LINES:]
+            )
+        return Failure(
+            message,
+            container=container["name"],
+            exit_code=None if container["state"] == "running" else container["exit_code"],
+            health_output=self.masked(container["health_output"] or "") or None,
+            log_lines=[self.masked(line) for line in self.docker.logs(container["id"], LOG_LINES)],
+        )
+
+
+def take_down(docker: Docker, project: str) -> None:
+    """Stop and remove a project's containers and networks, never its volumes. Raises Failure.
+
+    By labels and without compose.yaml, which may be the broken part.
+    """
+    answer = docker.call(
+        "compose", "--project-name", project, "down", "--remove-orphans", timeout=_DOWN_SECONDS
+    )
+    if not answer.good:
+        raise Failure(f"docker compose down failed: {answer.reason}")

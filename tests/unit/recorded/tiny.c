@@ -1,0 +1,34 @@
+/* The whole content of the image that the transaction's tests deploy: a service, and the few tools to look into it. */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static void leave(int number) { (void)number; _exit(0); }
+
+static int is(const char *given, const char *name) { return strcmp(given, name) == 0; }
+
+int main(int count, char **words) {
+  const char *command = count > 1 ? words[1] : "serve";
+  const char *argument = count > 2 ? words[2] : "";
+  struct stat found;
+  signal(SIGTERM, leave);
+  if (is(command, "serve"))
+    for (puts("serving"), fflush(stdout);;) pause();
+  if (is(command, "exists")) {
+    if (stat(argument, &found) == 0) return 0;
+    printf("%s is not there\n", argument);
+    return 1;
+  }
+  if (is(command, "touch")) return open(argument, O_CREAT | O_WRONLY, 0644) < 0;
+  if (is(command, "env")) return fputs(getenv(argument) ? getenv(argument) : "(none)", stdout) < 0;
+  if (is(command, "complain")) { /* complain NAME STATUS: log the variable, then end */
+    for (int line = 1; line <= 30; line++) printf("line %d\n", line);
+    printf("cannot use %s\n", getenv(argument) ? getenv(argument) : "(none)");
+    return count > 3 ? atoi(words[3]) : 1;
+  }
+  return 64;
+}

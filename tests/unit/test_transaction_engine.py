@@ -1,0 +1,647 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Whole transactions against this machine's Docker engine, with an image of one static program.
+
+What is asserted is what stands on the host afterwards: which container runs, its health, its files.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+
+import pytest
+from ansible_collections.hearth.llm.plugins.module_utils import (
+    _durable,
+    _journal,
+    _stack_files,
+    job,
+    look,
+    transaction,
+)
+from ansible_collections.hearth.llm.plugins.module_utils._docker import Docker
+from ansible_collections.hearth.llm.plugins.module_utils._journal import Folder
+
+pytestmark = pytest.mark.docker
+
+TINY = Path(__file__).parent / "recorded" / "tiny.c"
+OWNER = f"{os.geteuid()}:{os.getegid()}"
+SECRET = "sk-very-secret-0123"
+
+COMPOSE = """
+services:
+  svc:
+    image: {image}
+    command: {command}
+    env_file: [.env.svc]
+    labels: {{hearth.config: "{label}"}}
+    volumes: ["./config:/etc/svc:ro", "data:/data"]
+    healthcheck: {{test: [CMD, /tiny, exists, "{sign}"], interval: 200ms, retries: 2, timeout: 5s}}
+    restart: {restart}
+    stop_grace_period: 1s
+{more}
+volumes: {{data: {{}}}}
+"""
+
+
+def docker(*arguments, check=True):
+    return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=check).stdout.strip()
+
+
+@pytest.fixture(scope="session")
+def image(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tiny")
+    name = f"hearth-test-{uuid.uuid4().hex[:8]}"
+    subprocess.run(["gcc", "-static", "-O1", "-o", str(folder / "tiny"), str(TINY)], check=True)
+    (folder / "Dockerfile").write_text('FROM scratch\nCOPY tiny /tiny\nENTRYPOINT ["/tiny"]\n')
+    for tag, label in (("1", "one"), ("2", "two")):
+        subprocess.run(
+            ["docker", "build", "-q", "-t", f"{name}:{tag}", "--label", f"which={label}", str(folder)],
+            capture_output=True,
+            check=True,
+            env={**os.environ, "DOCKER_BUILDKIT": "0"},
+        )
+    yield name
+    docker("image", "rm", "-f", f"{name}:1", f"{name}:2", check=False)
+
+
+class Host:
+    """A state directory and the stacks of one test, on this machine's engine."""
+
+    def __init__(self, root, image):
+        self.root = root
+        self.state_dir = str(root / "state")
+        self.image = image
+        self.name = f"hearthtest{uuid.uuid4().hex[:8]}"
+        self.names = {self.name}
+
+    def plan(self, *, name=None, config="one", files=(), deadline=20, **compose):
+        name = name or self.name
+        self.names.add(name)
+        usual = {
+            "image": f"{self.image}:1",
+            "command": "[serve]",
+            "label": config,
+            "sign": "/etc/svc/value",
+            "restart": "unless-stopped",
+            "more": "",
+        }
+        texts = {
+            "compose.yaml": (COMPOSE.format(**{**usual, **compose}), "0644"),
+            ".env.svc": (f"SVC_KEY='{SECRET}'\n", "0600"),
+            "config/value": (config, "0644"),
+            **dict(files),
+        }
+        return {
+            "format": 1,
+            "name": name,
+            "title": "A service",
+            "project": name,
+            "stack_dir": str(self.root / "stacks" / name),
+            "state_dir": self.state_dir,
+            "files": [
+                {
+                    "path": path,
+                    "content": base64.b64encode(text.encode()).decode(),
+                    "mode": mode,
+                    "owner": OWNER,
+                }
+                for path, (text, mode) in texts.items()
+                if text
+            ],
+            "directories": [],
+            "images": {"svc": {**usual, **compose}["image"]},
+            "check": None,
+            "reload": None,
+            "deadline": deadline,
+            "exports": "e",
+            "digest": "d",
+        }
+
+    def submitted(self, plan):
+        """A submitted transaction that nobody carries out yet."""
+        folder = Folder(self.state_dir, plan["name"], job.new_id())
+        folder.create(plan)
+        return folder
+
+    def deploy(self, plan):
+        folder = self.submitted(plan)
+        return transaction.run(self.state_dir, plan["name"], folder.id, folder)
+
+    def deploy_and_die(self, plan, arm):
+        """Carry it out in a process that `arm` makes die somewhere, as if by SIGKILL."""
+        folder = self.submitted(plan)
+        child = os.fork()
+        if child == 0:
+            try:
+                arm(folder)
+                transaction.run(self.state_dir, plan["name"], folder.id, folder)
+            finally:
+                os._exit(0)
+        _pid, status = os.waitpid(child, 0)
+        assert os.waitstatus_to_exitcode(status) == 137, "it did not die where it should"
+        return folder
+
+    def recover(self):
+        return transaction.recover(self.state_dir)
+
+    def containers(self, name=None):
+        return Docker().containers(name or self.name)
+
+    def only(self, name=None):
+        (container,) = self.containers(name)
+        return container
+
+    def text(self, path, name=None):
+        file = self.root / "stacks" / (name or self.name) / path
+        return file.read_text() if file.exists() else None
+
+    def state(self, name=None):
+        return _durable.read_json(transaction.state_path(self.state_dir, name or self.name))
+
+    def stands(self):
+        """What runs, in one comparable value: container, its health, the configuration it was made with."""
+        item = self.only()
+        return (item["id"], item["health"], item["config"], self.text("config/value"))
+
+    def everything_kept(self):
+        """The bytes of every file below the state directory."""
+        return b"".join(path.read_bytes() for path in Path(self.state_dir).rglob("*") if path.is_file())
+
+
+@pytest.fixture
+def host(tmp_path, image):
+    host = Host(tmp_path, image)
+    yield host
+    for name in host.names:
+        docker("compose", "-p", name, "down", "--volumes", "--remove-orphans", "-t", "0", check=False)
+        docker("image", "rm", f"hearth-rollback/{name}/svc:previous", check=False)
+
+
+@pytest.fixture
+def running(host):
+    """A host on which version one is committed."""
+    assert host.deploy(host.plan())["outcome"] == "committed"
+    return host
+
+
+def failed(result, outcome, step):
+    assert (result["outcome"], result["error"]["step"]) == (outcome, step), result
+    return result["error"]
+
+
+# Forward ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_first_deployment_is_healthy_and_written_down(host):
+    result = host.deploy(host.plan())
+    assert (result["outcome"], result["stands"], result["error"]) == ("committed", "new", None)
+    assert result["changed_files"] == [".env.svc", "compose.yaml", "config/value"]
+    item = host.only()
+    assert result["recreated"] == [item["name"]]
+    assert item["health"] == "healthy"
+    committed = host.state()
+    assert committed["containers"][item["name"]]["id"] == item["id"]
+    assert (committed["digest"], committed["exports"]) == ("d", "e")
+    found = look.look(str(host.root / "stacks"), "/", host.state_dir, [], [], [])["stacks"][host.name]
+    assert {path: file["sha256"] for path, file in found["files"].items()} == committed["files"]
+    assert found["transaction"] is None
+
+
+def test_no_secret_is_left_in_the_state_directory(running):
+    encoded = base64.b64encode(f"SVC_KEY='{SECRET}'\n".encode())
+    kept = running.everything_kept()
+    assert SECRET.encode() not in kept
+    assert encoded not in kept
+
+
+def test_the_same_again_changes_nothing(running):
+    before = running.stands()
+    result = running.deploy(running.plan())
+    assert (result["outcome"], result["changed_files"], result["recreated"]) == ("committed", [], [])
+    assert running.stands() == before
+
+
+def test_a_stopped_container_is_started_again(running):
+    docker("stop", "-t", "0", running.only()["id"])
+    assert running.deploy(running.plan())["outcome"] == "committed"
+    assert running.only()["health"] == "healthy"
+
+
+def test_a_changed_configuration_takes_effect_through_its_label(running):
+    before = running.only()["id"]
+    result = running.deploy(running.plan(config="two"))
+    assert result["changed_files"] == ["compose.yaml", "config/value"]
+    assert running.only()["id"] != before
+    assert running.only()["config"] == "two"
+
+
+def test_a_changed_configuration_takes_effect_where_the_label_was_forgotten(running):
+    before = running.only()["id"]
+    result = running.deploy(running.plan(config="two", label="one"))
+    assert result["outcome"] == "committed"
+    assert running.only()["id"] != before
+
+
+def test_a_file_that_the_plan_no_longer_has_is_removed(running):
+    running.deploy(running.plan(files={"config/extra": ("x", "0644")}))
+    assert running.text("config/extra") == "x"
+    result = running.deploy(running.plan())
+    assert "config/extra" in result["changed_files"]
+    assert running.text("config/extra") is None
+
+
+def test_files_that_are_reloaded_restart_nothing_and_tell_the_service(host):
+    reload = {"paths": ["config/live/"], "container": "svc", "command": ["/tiny", "touch", "/told"]}
+    plan = {**host.plan(files={"config/live/a": ("1", "0644")}), "reload": reload}
+    assert host.deploy(plan)["outcome"] == "committed"
+    before = host.only()["id"]
+    plan = {**host.plan(files={"config/live/a": ("2", "0644")}), "reload": reload}
+    assert host.deploy(plan)["outcome"] == "committed"
+    assert host.only()["id"] == before
+    docker("exec", before, "/tiny", "exists", "/told")
+
+
+def test_every_character_of_a_secret_reaches_the_container(host):
+    secret = "a\"b$c ${HOME} #d\\e 'f' `g` !h %i {{j}} <k>|&;~^=*?[]() \t é漢"
+    quoted = secret.replace("'", "\\'")
+    plan = host.plan(files={".env.svc": (f"SVC_KEY='{quoted}'\n", "0600")})
+    assert host.deploy(plan)["outcome"] == "committed"
+    assert docker("exec", host.only()["id"], "/tiny", "env", "SVC_KEY") == secret
+    assert secret.encode() not in host.everything_kept()
+
+
+# Refused before anything was touched -----------------------------------------------------------------------------
+
+
+def test_an_image_that_cannot_be_had_leaves_everything_as_it_was(running):
+    before = running.stands()
+    result = running.deploy(running.plan(config="two", image="localhost:9/nowhere/none:1"))
+    error = failed(result, "failed", "pulled")
+    assert "localhost:9/nowhere/none:1 cannot be pulled" in error["message"]
+    assert result["stands"] == "previous"
+    assert running.stands() == before
+
+
+def test_a_compose_file_that_is_refused_leaves_everything_as_it_was(running):
+    before = running.stands()
+    error = failed(running.deploy(running.plan(config="two", more="    nonsense: 1")), "failed", "checked")
+    assert "nonsense" in error["message"]
+    assert running.stands() == before
+
+
+def test_a_dollar_that_compose_would_swallow_is_refused(running):
+    error = failed(running.deploy(running.plan(command="[serve, a$PASSWD]")), "failed", "checked")
+    assert "PASSWD" in error["message"]
+
+
+def test_a_network_that_is_not_there_is_refused(host):
+    more = "networks: {default: {external: true, name: hearth-test-nowhere}}"
+    error = failed(host.deploy(host.plan(more=more)), "failed", "checked")
+    assert "hearth-test-nowhere" in error["message"]
+    assert host.text("compose.yaml") is None
+
+
+def test_the_products_own_checker_sees_the_new_files_before_they_replace_the_old(running):
+    before = running.stands()
+    check = {"container": "svc", "command": ["/tiny", "exists", "/etc/svc/extra"]}
+    result = running.deploy({**running.plan(config="two"), "check": check})
+    error = failed(result, "failed", "checked")
+    assert (error["container"], error["exit_code"]) == ("svc", 1)
+    assert error["log_lines"] == ["/etc/svc/extra is not there"]
+    assert running.stands() == before
+    plan = {**running.plan(config="two", files={"config/extra": ("x", "0644")}), "check": check}
+    assert running.deploy(plan)["outcome"] == "committed"
+
+
+# Undone ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_version_that_does_not_get_healthy_is_undone(running):
+    result = running.deploy(running.plan(config="two", sign="/etc/svc/never", deadline=3))
+    error = failed(result, "undone", "healthy")
+    assert result["stands"] == "previous"
+    assert error["container"] == running.only()["name"]
+    assert error["health_output"] == "/etc/svc/never is not there"
+    assert error["log_lines"] == ["serving"]
+    assert running.stands()[1:] == ("healthy", "one", "one")
+    assert running.state()["containers"]  # what was committed before stands in the state file
+
+
+def test_a_version_that_crashes_is_undone_at_once_with_its_last_lines_masked(running):
+    started = time.monotonic()
+    plan = running.plan(config="two", command="[complain, SVC_KEY, '3']", deadline=120)
+    error = failed(running.deploy(plan), "undone", "healthy")
+    assert time.monotonic() - started < 40
+    assert "restarted" in error["message"]
+    assert len(error["log_lines"]) == 20
+    assert error["log_lines"][-1] == "cannot use ***"
+    assert SECRET.encode() not in running.everything_kept()
+    assert running.stands()[1:] == ("healthy", "one", "one")
+
+
+def test_the_image_behind_a_moved_tag_comes_back(running):
+    moving = f"{running.image}:moving"
+    docker("tag", f"{running.image}:1", moving)
+    try:
+        assert running.deploy(running.plan(image=moving))["outcome"] == "committed"
+        before = running.only()["image_id"]
+        docker("tag", f"{running.image}:2", moving)
+        plan = running.plan(image=moving, config="two", sign="/never", deadline=2)
+        failed(running.deploy(plan), "undone", "healthy")
+        assert running.only()["image_id"] == before
+        assert docker("image", "inspect", "-f", "{{.Id}}", moving) == before
+        assert docker("images", "-q", "hearth-rollback/*/*") == ""
+    finally:
+        docker("compose", "-p", running.name, "down", "-t", "0", check=False)
+        docker("image", "rm", "-f", moving, check=False)
+
+
+def test_a_reload_that_is_refused_is_undone(host):
+    reload = {"paths": ["config/live/"], "container": "svc", "command": ["/tiny", "exists", "/etc/svc/good"]}
+    good = {"config/live/a": ("1", "0644"), "config/good": ("x", "0644")}
+    assert host.deploy({**host.plan(files=good), "reload": reload})["outcome"] == "committed"
+    before = host.stands()
+    reload["command"] = ["/tiny", "exists", "/never"]
+    plan = {**host.plan(files={**good, "config/live/a": ("2", "0644")}), "reload": reload}
+    result = host.deploy(plan)
+    assert result["error"]["step"] == "up"
+    assert "does not take its new configuration" in result["error"]["message"]
+    assert host.stands() == before
+    assert host.text("config/live/a") == "1"
+
+
+def test_a_first_deployment_that_fails_is_taken_down_with_its_logs_kept(host):
+    result = host.deploy(host.plan(command="[complain, SVC_KEY, '3']", restart='"no"', deadline=60))
+    error = failed(result, "failed", "healthy")
+    assert (error["exit_code"], result["stands"]) == (3, "nothing")
+    assert host.containers() == []
+    assert host.text("compose.yaml") is None
+    assert host.state() is None
+    (folder,) = _journal.folders(host.state_dir, host.name)
+    (log,) = Path(folder.inside("logs")).iterdir()
+    assert log.read_text().splitlines()[-1] == "cannot use ***"
+    assert SECRET.encode() not in host.everything_kept()
+    assert docker("volume", "ls", "-q", "--filter", f"name={host.name}_data") == f"{host.name}_data"
+
+
+def test_a_dependency_that_fails_is_named_and_not_the_one_that_waits_for_it(host):
+    more = """    depends_on: {base: {condition: service_healthy}}
+  base:
+    image: %s:1
+    healthcheck: {test: [CMD, /tiny, exists, /never], interval: 200ms, retries: 2}
+    stop_grace_period: 1s
+"""
+    error = failed(host.deploy(host.plan(more=more % host.image)), "failed", "up")
+    assert "base" in error["container"]
+    assert error["health_output"] == "/never is not there"
+
+
+def test_a_container_that_does_its_work_once_counts_as_fine(host):
+    more = f"""  once:
+    image: {host.image}:1
+    command: [exists, /tiny]
+    restart: "no"
+"""
+    assert host.deploy(host.plan(more=more))["outcome"] == "committed"
+    assert sorted(item["state"] for item in host.containers()) == ["exited", "running"]
+
+
+# Killed ----------------------------------------------------------------------------------------------------------
+
+
+def die_at(step, phase):
+    def arm(folder):
+        mark = folder.mark
+
+        def mark_and_die(reached, reached_phase):
+            mark(reached, reached_phase)
+            if (reached, reached_phase) == (step, phase):
+                os._exit(137)
+
+        folder.mark = mark_and_die
+
+    return arm
+
+
+BEFORE = [(step, "done") for step in ("staged", "checked", "pulled", "kept")]
+BETWEEN = [("placed", "begin"), ("placed", "done"), ("up", "begin"), ("up", "done"), ("healthy", "begin")]
+AFTER = [("healthy", "done"), ("committed", "begin"), ("committed", "done")]
+
+
+@pytest.mark.parametrize(("step", "phase"), BEFORE)
+def test_killed_before_placing_nothing_happened(running, step, phase):
+    before = running.stands()
+    folder = running.deploy_and_die(running.plan(config="two"), die_at(step, phase))
+    assert running.stands() == before
+    unfinished = _journal.unfinished(running.state_dir, running.name)
+    assert unfinished == {"id": folder.id, "step": step, "running": False}
+    (result,) = running.recover()
+    assert (result["outcome"], result["stands"]) == ("failed", "previous")
+    assert running.stands() == before
+    assert SECRET.encode() not in running.everything_kept()
+
+
+@pytest.mark.parametrize(("step", "phase"), BETWEEN)
+def test_killed_after_placing_the_previous_version_comes_back(running, step, phase):
+    running.deploy_and_die(running.plan(config="two"), die_at(step, phase))
+    (result,) = running.recover()
+    assert (result["outcome"], result["stands"]) == ("undone", "previous")
+    assert running.stands()[1:] == ("healthy", "one", "one")
+    assert running.recover() == []
+    assert SECRET.encode() not in running.everything_kept()
+
+
+@pytest.mark.parametrize(("step", "phase"), AFTER)
+def test_killed_after_the_proof_the_new_version_stays(running, step, phase):
+    running.deploy_and_die(running.plan(config="two"), die_at(step, phase))
+    stands = running.stands()
+    assert stands[1:] == ("healthy", "two", "two")
+    (result,) = running.recover()
+    assert result["outcome"] == "committed"
+    assert running.stands() == stands
+    assert running.state()["containers"][running.only()["name"]]["id"] == stands[0]
+
+
+def test_killed_between_two_files_the_previous_ones_come_back(running):
+    def arm(_folder):
+        write, written = _stack_files._write, []
+
+        def write_some(target, file, content):
+            if target.endswith(running.name):
+                written.append(file["path"])
+                if len(written) == 2:
+                    os._exit(137)
+            write(target, file, content)
+
+        _stack_files._write = write_some
+
+    running.deploy_and_die(running.plan(config="two", files={"config/added": ("x", "0644")}), arm)
+    assert running.text("config/value") != running.text("compose.yaml")
+    (result,) = running.recover()
+    assert result["outcome"] == "undone"
+    assert running.text("config/added") is None
+    assert running.stands()[1:] == ("healthy", "one", "one")
+
+
+def test_killed_while_undoing_it_is_undone_all_the_same(running):
+    plan = running.plan(config="two", sign="/never", deadline=2)
+    running.deploy_and_die(plan, die_at("undone", "begin"))
+    (result,) = running.recover()
+    assert result["outcome"] == "undone"
+    assert running.stands()[1:] == ("healthy", "one", "one")
+
+
+def test_a_first_deployment_that_was_killed_is_taken_down(host):
+    host.deploy_and_die(host.plan(), die_at("up", "done"))
+    assert len(host.containers()) == 1
+    (result,) = host.recover()
+    assert (result["outcome"], result["stands"]) == ("failed", "nothing")
+    assert host.containers() == []
+    assert host.text("compose.yaml") is None
+
+
+def test_a_killed_deploy_heals_on_the_next_run(running):
+    running.deploy_and_die(running.plan(config="two"), die_at("placed", "done"))
+    folder = running.submitted(running.plan(config="three"))
+    result = transaction.run(running.state_dir, running.name, folder.id, folder)
+    assert result["outcome"] == "committed"
+    assert running.stands()[1:] == ("healthy", "three", "three")
+    texts = [event["text"] for event in folder.events(0)[0]]
+    assert f"first ends the change of {running.name} that was interrupted at placed" in texts
+
+
+def wait_for(condition, seconds=20):
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "it did not come to that in time"
+        time.sleep(0.05)
+
+
+def runner_of(folder):
+    """The pid of the detached process that carries out a transaction."""
+    found = subprocess.run(
+        ["ps", "-ww", "-eo", "pid,args"], capture_output=True, text=True, check=True
+    ).stdout
+    (line,) = [line for line in found.splitlines() if folder.id in line and "engine.py run" in line]
+    return int(line.split()[0])
+
+
+def test_sigkill_of_the_runner_in_the_middle_of_compose_up(running):
+    more = f"""    depends_on: {{base: {{condition: service_healthy}}}}
+  base:
+    image: {running.image}:1
+    command: [serve]
+    healthcheck: {{test: [CMD, /tiny, exists, /never], interval: 1s, retries: 4}}
+    stop_grace_period: 1s
+"""
+    plan = running.plan(config="two", more=more, deadline=60)
+    folder = Folder(running.state_dir, running.name, job.submit(running.state_dir, running.name, plan))
+    wait_for(lambda: any(item["service"] == "base" for item in running.containers()))
+    os.kill(runner_of(folder), signal.SIGKILL)
+    wait_for(lambda: not folder.is_running())
+    followed = job.follow(running.state_dir, running.name, folder.id, 0, 0)
+    assert followed["finished"]
+    assert followed["result"]["stands"] == "unknown"
+    # The orphaned `docker compose up` still holds the host; the recovery waits for it instead of working against it.
+    assert _durable.try_lock(os.path.join(running.state_dir, "lock")) is None
+    done = subprocess.run(
+        [sys.executable, os.path.join(running.state_dir, "engine.py"), "recover", running.state_dir],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=90,
+    )
+    (result,) = json.loads(done.stdout)
+    assert result["outcome"] == "undone"
+    assert running.stands()[1:] == ("healthy", "one", "one")
+
+
+# Submitted and followed ------------------------------------------------------------------------------------------
+
+
+def test_a_submitted_change_goes_on_by_itself_and_is_followed(host):
+    identity = job.submit(host.state_dir, host.name, host.plan())
+    first = job.follow(host.state_dir, host.name, identity, 0, 0)
+    assert not first["finished"]
+    last = job.follow(host.state_dir, host.name, identity, first["offset"], 30)
+    assert last["finished"]
+    assert last["result"]["outcome"] == "committed"
+    texts = [event["text"] for event in first["events"] + last["events"]]
+    assert texts[0] == "handed over"
+    assert any(text.startswith("waits for ") for text in texts)
+    again = job.follow(host.state_dir, host.name, identity, last["offset"], 0)
+    assert (again["events"], again["result"]) == ([], last["result"])
+    # Submitting it again (a controller that lost the answer) does not start it again.
+    assert job.submit(host.state_dir, host.name, host.plan(), identity) == identity
+    assert len(list(_journal.folders(host.state_dir))) == 1
+
+
+def test_two_changes_of_one_host_never_interleave(host):
+    names = [host.name, f"{host.name}b"]
+    ids = [job.submit(host.state_dir, name, host.plan(name=name)) for name in names]
+    ended = [
+        job.follow(host.state_dir, name, identity, 0, 60) for name, identity in zip(names, ids, strict=True)
+    ]
+    assert [item["result"]["outcome"] for item in ended] == ["committed", "committed"]
+    assert any(f"waits for {names[0]} to end" in event["text"] for event in ended[1]["events"])
+    journals = [
+        Folder(host.state_dir, name, identity).journal() for name, identity in zip(names, ids, strict=True)
+    ]
+    assert journals[0][-1]["t"] <= journals[1][0]["t"]
+
+
+def test_of_two_changes_of_one_service_the_later_one_stands(host):
+    ids = [job.submit(host.state_dir, host.name, host.plan(config=text)) for text in ("one", "two")]
+    ended = [job.follow(host.state_dir, host.name, identity, 0, 60)["result"] for identity in ids]
+    assert [item["outcome"] for item in ended] == ["committed", "committed"]
+    assert host.stands()[1:] == ("healthy", "two", "two")
+
+
+def test_a_change_gives_up_when_the_host_stays_busy(host):
+    with transaction.host_lock(host.state_dir, "another", 1, print):
+        result = host.deploy(host.plan(deadline=1))
+    assert "another still holds this host after 1 s" in failed(result, "failed", "submitted")["message"]
+
+
+def test_only_the_last_ended_transactions_are_kept(running):
+    for text in ("two", "three", "four"):
+        assert running.deploy(running.plan(config=text))["outcome"] == "committed"
+    assert len(list(_journal.folders(running.state_dir))) == 2
+
+
+# Off -------------------------------------------------------------------------------------------------------------
+
+
+def test_off_is_not_gone(running):
+    volume = f"{running.name}_data"
+    transaction.remove(
+        running.state_dir, running.name, running.name, str(running.root / "stacks" / running.name)
+    )
+    assert running.containers() == []
+    assert running.state() is None
+    assert not (running.root / "stacks" / running.name).exists()
+    assert docker("volume", "ls", "-q", "--filter", f"name={volume}") == volume
+    transaction.remove(
+        running.state_dir, running.name, running.name, str(running.root / "stacks" / running.name)
+    )
+
+
+def test_the_program_on_the_host_speaks_for_itself(running):
+    engine = job.install(running.state_dir)
+    shown = subprocess.run(
+        [sys.executable, engine, "--help"], capture_output=True, text=True, check=True
+    ).stdout
+    assert "recover" in shown
+    status = subprocess.run(
+        [sys.executable, engine, "status", running.state_dir], capture_output=True, text=True, check=True
+    ).stdout
+    assert json.loads(status)["committed"][running.name]["project"] == running.name
+    before = os.stat(engine).st_ino
+    assert os.stat(job.install(running.state_dir)).st_ino == before
