@@ -13,6 +13,8 @@ from ..module_utils import catalogue
 from . import platform_run
 
 FACT = "hearth_look"
+# Written by roles/host; looked at here so that the role need not go to a host that has it.
+RECOVERY_UNIT = "/etc/systemd/system/hearth-recover.service"
 
 
 def look_at(action: ActionBase, task_vars: dict[str, Any], service: Mapping[str, Any]) -> dict[str, Any]:
@@ -39,5 +41,6 @@ def look_arguments(fleet: Mapping[str, Any], host: str, task_vars: Mapping[str, 
     return {
         "stacks": [service["name"] for service in services],
         "images": sorted({image for service in services for image in service["images"].values()}),
+        "paths": [RECOVERY_UNIT],
         **directories,
     }
