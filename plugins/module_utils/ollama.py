@@ -283,7 +283,7 @@ def registry_layers(reference: str, timeout: float = 5.0) -> dict[str, int] | No
     url = f"{scheme or 'https'}://{host}/v2/{space}/{name}/manifests/{tag or 'latest'}"
     request = urllib.request.Request(url, headers={"Accept": _MANIFEST})
     try:
-        with urllib.request.urlopen(request, timeout=timeout) as response:
+        with urllib.request.build_opener().open(request, timeout=timeout) as response:
             manifest = json.load(response)
         layers = [*manifest["layers"], manifest["config"]]
         return {
