@@ -14,7 +14,6 @@ import http.client
 import json
 import os
 import re
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
