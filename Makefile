@@ -23,9 +23,10 @@ up: runtime .vault_pass ## Install what is missing, deploy to this machine, prov
 down: runtime .vault_pass $(LOCAL) ## Stop and remove what `make up` started; the data stays
 	@$(PLAY) playbooks/stop-stacks.yml
 
+ask: export QUESTION = $(Q)
 ask: runtime .vault_pass $(LOCAL) ## Ask the platform a question: make ask Q="…"
 	@test -n "$$Q" || { echo 'usage: make ask Q="your question"'; exit 2; }
-	@$(PLAY) -e "$$($(BIN)/python -c 'import json, os; print(json.dumps({"question": os.environ["Q"]}))')" playbooks/ask.yml
+	@$(PLAY) playbooks/ask.yml
 
 show-password: ## Print the password of Open WebUI's first account
 	@$(BIN)/python scripts/show.py password

@@ -33,7 +33,7 @@ class ActionModule(ActionBase):
             platform.problems + catalogue.check_secrets(platform, hosts) + unknown_tags(task_vars, platform)
         )
         if problems:
-            return {**result, **refusal(report(problems, inventory_name(task_vars)))}
+            return {**result, **refusal(report(problems, f"in {inventory_name(task_vars)}"))}
         platform_run.keep("fleet", platform.fleet)
         stages = plan(platform.fleet)
         services = len(platform.fleet["services"])

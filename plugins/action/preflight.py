@@ -28,5 +28,5 @@ class ActionModule(ActionBase):
         managed = bool(task_vars.get("host_manage_engine", True))
         problems = preflight.problems(host, services, look, managed)
         if problems:
-            return {**result, **refusal(report(problems, f"what was found on {host}"))}
+            return {**result, **refusal(report(problems, f"on {host}"))}
         return {**result, "ansible_facts": {FACT: look}, "msg": "ready"}

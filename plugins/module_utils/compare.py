@@ -52,7 +52,7 @@ def _containers(
             reasons.append(f"container {name} is gone")
         elif now["id"] != before["id"]:
             reasons.append(f"container {name} was replaced by hand")
-        elif now["state"] != before["state"]:  # a one-shot container was committed as exited
+        elif now["state"] != before.get("state", "running"):  # a one-shot container was committed as exited
             reasons.append(f"container {name} is {now['state']}")
         elif now["state"] == "running" and now["health"] == "unhealthy":
             reasons.append(f"container {name} is unhealthy")
