@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """`make docs`: writes the variable tables into README.md and roles/*/README.md.
 
 Everything in the tables comes from service.yml, meta/argument_specs.yml and the platform's own options; what stands

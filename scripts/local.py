@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """What `make up` finds out about this machine, written as variables for inventories/local: `.hearth/local.yml`.
 
 The ports that it was told (HTTP_PORT, HTTPS_PORT), kept until it is told others; where the images come from; and, where

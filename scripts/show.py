@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Prints one secret of inventories/local, bare, so that it can be used in a command: `show.py password|key`."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """`make test`: every stage in order, cheap ones first; stops at the first that fails.
 
 The lab's images take minutes to build and little of this machine's attention, so they are built beside the first
