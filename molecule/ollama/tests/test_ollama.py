@@ -54,9 +54,10 @@ def test_the_modelfile_took_effect(host: Host, url: str) -> None:
     assert dict(line.split() for line in shown["parameters"].splitlines())["num_predict"] == "24"
 
 
-def test_the_context_is_the_inventorys_and_not_the_cards(host: Host, url: str) -> None:
-    ask(host, url, "/api/generate", {"model": "tiny", "prompt": "hello", "stream": False})
-    assert ask(host, url, "/api/ps")["models"][0]["context_length"] == 8192
+def test_the_context_is_the_inventorys_and_not_the_cards(host: Host) -> None:
+    # The lab's model was made for 2048 tokens, so what it is loaded with does not show the setting; the server does.
+    started = host.check_output("docker logs ollama 2>&1 | grep 'server config' | tail -1")
+    assert "OLLAMA_CONTEXT_LENGTH:8192 " in started
 
 
 def test_models_outlive_the_container(host: Host) -> None:
