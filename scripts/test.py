@@ -6,7 +6,9 @@ stages. Ends with a table of the stages and, as the last line, the last test run
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -37,7 +39,7 @@ STAGES = [
     Stage("unit", [[*PYTEST, "-m", "not docker and not lab", "tests/unit"]]),
     Stage("sanity", [["scripts/sanity.sh"]]),
     Stage("lab images", []),  # waits for what was started beside the stages above
-    Stage("lab hosts", [[PYTHON, "-m", "tests.lab", "up", "solo"]]),
+    Stage("lab hosts", [[PYTHON, "-m", "tests.lab", "up"], [*PYTEST, "tests/lab"]]),
     Stage("unit on Docker", [[*PYTEST, "-m", "docker or lab", "tests/unit"]]),
     Stage("molecule", [["scripts/molecule.sh"]]),
     Stage("quick start", [[*PYTEST, "tests/e2e/test_quick_start.py"]]),
@@ -61,7 +63,12 @@ def start_images() -> subprocess.Popen[str]:
     LAB_LOG.parent.mkdir(exist_ok=True)
     script = f"{PYTHON} -m tests.lab engine && {PYTHON} -m tests.lab images"
     return subprocess.Popen(
-        ["bash", "-c", script], cwd=ROOT, stdout=LAB_LOG.open("w"), stderr=subprocess.STDOUT, text=True
+        ["bash", "-c", script],
+        cwd=ROOT,
+        stdout=LAB_LOG.open("w"),
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,  # so that stopping it stops what it started
     )
 
 
@@ -107,7 +114,7 @@ def main() -> int:
         if code:
             break
     if images.poll() is None:
-        images.terminate()
+        os.killpg(images.pid, signal.SIGTERM)
         images.wait()
     print(table())
     print(next((stage.summary for stage in reversed(STAGES) if stage.summary), "no test ran"))
