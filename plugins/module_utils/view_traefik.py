@@ -98,11 +98,12 @@ def routes(fleet: Mapping[str, Any], host: str) -> dict[str, Any]:
 def names(fleet: Mapping[str, Any], host: str) -> list[str]:
     """The names that the front door on `host` answers to, for its certificate, in order.
 
-    Every routed service's name, and the wildcard of a domain that has a dot: no client believes `*.localhost`.
+    Every routed service's name, and the wildcard of each domain that has a dot: no client believes `*.localhost`.
     """
-    fronted = [service for service in fleet["services"] if service["front"] == host]
-    wildcards = {f"*.{service['domain']}" for service in fronted if "." in service["domain"]}
-    return sorted({service["fqdn"] for service in fronted}) + sorted(wildcards)
+    fronted = {service["fqdn"] for service in fleet["services"] if service["front"] == host}
+    near = [service for service in fleet["services"] if host in (service["front"], service["host"])]
+    wildcards = {f"*.{service['domain']}" for service in near if "." in service["domain"]}
+    return sorted(fronted) + sorted(wildcards)
 
 
 def _routers(service: Mapping[str, Any], always: Sequence[str]) -> dict[str, dict[str, Any]]:
