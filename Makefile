@@ -25,7 +25,7 @@ down: runtime .vault_pass $(LOCAL) ## Stop and remove what `make up` started; th
 
 ask: export QUESTION = $(Q)
 ask: runtime .vault_pass $(LOCAL) ## Ask the platform a question: make ask Q="…"
-	@test -n "$$Q" || { echo 'usage: make ask Q="your question"'; exit 2; }
+	@test -n "$${Q:-}" || { echo 'usage: make ask Q="your question"'; exit 2; }
 	@$(PLAY) playbooks/ask.yml
 
 show-password: ## Print the password of Open WebUI's first account

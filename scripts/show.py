@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -24,7 +25,7 @@ def values(pattern: str) -> list[str]:
         capture_output=True,
         text=True,
         check=False,
-        env=None,
+        env={**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json", "NO_COLOR": "1"},
     )
     if done.returncode != 0:
         sys.exit(f"{done.stdout}{done.stderr}\nThere is no such secret yet: make up makes it.")

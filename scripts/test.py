@@ -117,7 +117,8 @@ def main() -> int:
         os.killpg(images.pid, signal.SIGTERM)
         images.wait()
     print(table())
-    print(next((stage.summary for stage in reversed(STAGES) if stage.summary), "no test ran"))
+    last = next(stage for stage in reversed(STAGES) if stage.result != "not run")
+    print(last.summary or f"{last.name}: {last.result}")
     return code
 
 
