@@ -11,6 +11,7 @@ import json
 import os
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from . import _durable, _stack_files
@@ -50,13 +51,16 @@ class Transaction:
     # Forward -----------------------------------------------------------------------------------------------------
 
     def run(self) -> dict[str, Any]:
-        """All steps; whatever goes wrong is undone. Returns the result."""
+        """All steps; whatever goes wrong is undone. Returns the result.
+
+        What is proven is not undone any more: an error in `commit` is raised, and the next run commits it.
+        """
         try:
             for step in STEPS[:-1]:
                 self._do(step)
-            return self.commit()
         except Exception as problem:  # whatever it is: half a change may not stay
             return self.give_up(problem)
+        return self.commit()
 
     def _do(self, step: str) -> None:
         self.step = step
@@ -252,7 +256,8 @@ class Transaction:
         error = {"step": self.step, **failure.error, "undo": None}
         self._say(f"failed: {failure}")
         if decide(self.folder.journal()) == DROP:
-            self._release_images(self.before)
+            with suppress(EngineError):
+                self._release_images(self.before)
             stands = "previous" if os.path.exists(os.path.join(self.stack_dir, "compose.yaml")) else "nothing"
             return self._finish("failed", stands, error)
         self.folder.mark("undone", "begin")

@@ -215,7 +215,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             result: Any = run(options.state_dir, options.service, options.id)
         else:
             result = {"recover": recover, "status": status}[options.command](options.state_dir)
-    except (Busy, Failure, EngineError) as problem:
+    except (Busy, Failure, EngineError, OSError) as problem:
         sys.stderr.write(f"engine.py: {problem}\n")
         return 1
     sys.stdout.write(json.dumps(result, indent=1) + "\n")

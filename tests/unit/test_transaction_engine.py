@@ -7,14 +7,21 @@ What is asserted is what stands on the host afterwards: which container runs, it
 from __future__ import annotations
 
 import base64
+import gzip
+import hashlib
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
+import tarfile
+import threading
 import time
 import uuid
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from ansible_collections.hearth.llm.plugins.module_utils import (
@@ -52,6 +59,10 @@ volumes: {{data: {{}}}}
 
 def docker(*arguments, check=True):
     return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=check).stdout.strip()
+
+
+def docker_bytes(*arguments):
+    return subprocess.run(["docker", *arguments], capture_output=True, check=True).stdout
 
 
 @pytest.fixture(scope="session")
@@ -179,6 +190,8 @@ class Host:
 def host(tmp_path, image):
     host = Host(tmp_path, image)
     yield host
+    with transaction.host_lock(host.state_dir, "the end of the test", 60, lambda text: None):
+        pass  # a detached runner may still be at work where a test failed
     for name in host.names:
         docker("compose", "-p", name, "down", "--volumes", "--remove-orphans", "-t", "0", check=False)
         docker("image", "rm", f"hearth-rollback/{name}/svc:previous", check=False)
@@ -275,6 +288,88 @@ def test_every_character_of_a_secret_reaches_the_container(host):
     assert host.deploy(plan)["outcome"] == "committed"
     assert docker("exec", host.only()["id"], "/tiny", "env", "SVC_KEY") == secret
     assert secret.encode() not in host.everything_kept()
+
+
+class Registry(BaseHTTPRequestHandler):
+    """Serves one image from memory, slowly enough to be watched: `content` is path → bytes."""
+
+    content: ClassVar[dict[str, bytes]] = {}
+
+    def do_GET(self):
+        data = self.content.get(self.path.rpartition("/")[2])
+        if self.path == "/v2/":
+            data = b"{}"
+        self.send_response(200 if data is not None else 404)
+        kind = "vnd.docker.distribution.manifest.v2+json" if "/manifests/" in self.path else "octet-stream"
+        self.send_header("Content-Type", f"application/{kind}")
+        self.send_header("Content-Length", str(len(data or b"")))
+        self.end_headers()
+        for at in range(0, len(data or b"") if self.command == "GET" else 0, 2**20):
+            self.wfile.write(data[at : at + 2**20])
+            time.sleep(0.5)
+
+    do_HEAD = do_GET
+
+    def log_message(self, *_arguments):
+        pass
+
+
+def image_of(program, filler):
+    """The blobs and the manifest of an image that holds a program and `filler` bytes that do not compress."""
+    layer = io.BytesIO()
+    with tarfile.open(fileobj=layer, mode="w") as archive:
+        for name, data in (("tiny", program), ("filler", os.urandom(filler))):
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(data), 0o755
+            archive.addfile(entry, io.BytesIO(data))
+    config = json.dumps(
+        {
+            "architecture": "amd64" if os.uname().machine == "x86_64" else "arm64",
+            "os": "linux",
+            "config": {"Entrypoint": ["/tiny"]},
+            "rootfs": {"type": "layers", "diff_ids": [digest(layer.getvalue())]},
+        }
+    ).encode()
+    packed = gzip.compress(layer.getvalue(), 1)
+
+    def described(kind, data):
+        return {"mediaType": f"application/vnd.docker.{kind}", "size": len(data), "digest": digest(data)}
+
+    manifest = json.dumps(
+        {
+            "schemaVersion": 2,
+            "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
+            "config": described("container.image.v1+json", config),
+            "layers": [described("image.rootfs.diff.tar.gzip", packed)],
+        }
+    ).encode()
+    return {digest(config): config, digest(packed): packed, "1": manifest, digest(manifest): manifest}
+
+
+def digest(data):
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def test_a_missing_image_is_pulled_and_its_bytes_are_told(host, image):
+    program = docker_bytes("run", "--rm", f"{image}:1", "cat", "/tiny")
+    Registry.content = image_of(program, 8 * 2**20)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Registry)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    reference = f"localhost:{server.server_port}/tiny:1"
+    try:
+        folder = host.submitted(host.plan(image=reference))
+        result = transaction.run(host.state_dir, host.name, folder.id, folder)
+        assert result["outcome"] == "committed", result
+        assert host.only()["image"] == reference
+        told = [event for event in folder.events(0)[0] if event.get("bytes")]
+        assert told
+        assert {event["text"] for event in told} == {f"pulls {reference}"}
+        assert all(0 < event["bytes"] <= event["total"] for event in told)
+        assert told[-1]["total"] == pytest.approx(8.4e6, rel=0.2)
+    finally:
+        server.shutdown()
+        docker("compose", "-p", host.name, "down", "-t", "0", check=False)
+        docker("image", "rm", "-f", reference, check=False)
 
 
 # Refused before anything was touched -----------------------------------------------------------------------------
@@ -614,6 +709,22 @@ def test_only_the_last_ended_transactions_are_kept(running):
     for text in ("two", "three", "four"):
         assert running.deploy(running.plan(config=text))["outcome"] == "committed"
     assert len(list(_journal.folders(running.state_dir))) == 2
+
+
+def test_what_is_proven_is_not_undone_when_it_cannot_be_written_down(running, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(transaction.Transaction, "_release_images", no_space)
+        with pytest.raises(OSError, match="No space"):
+            running.deploy(running.plan(config="two"))
+    stands = running.stands()
+    assert stands[1:] == ("healthy", "two", "two")
+    (result,) = running.recover()
+    assert result["outcome"] == "committed"
+    assert running.stands() == stands
+
+
+def no_space(*_arguments):
+    raise OSError(28, "No space left on device")
 
 
 # Off -------------------------------------------------------------------------------------------------------------

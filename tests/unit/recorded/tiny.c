@@ -24,6 +24,14 @@ int main(int count, char **words) {
     return 1;
   }
   if (is(command, "touch")) return open(argument, O_CREAT | O_WRONLY, 0644) < 0;
+  if (is(command, "cat")) {
+    char part[65536];
+    ssize_t size;
+    int file = open(argument, O_RDONLY);
+    while ((size = read(file, part, sizeof part)) > 0)
+      if (write(1, part, size) != size) return 1;
+    return size < 0;
+  }
   if (is(command, "env")) return fputs(getenv(argument) ? getenv(argument) : "(none)", stdout) < 0;
   if (is(command, "complain")) { /* complain NAME STATUS: log the variable, then end */
     for (int line = 1; line <= 30; line++) printf("line %d\n", line);
