@@ -24,6 +24,7 @@ from ..module_utils.compare import differences
 from ..plugin_utils import platform_run
 from ..plugin_utils.follow import follow
 from ..plugin_utils.look import look_at
+from ..plugin_utils.refusal import refusal
 from ..plugin_utils.render import File, render_stack
 
 _TEMPLATE_STYLE = {"trim_blocks": True, "lstrip_blocks": True}
@@ -109,7 +110,10 @@ class ActionModule(ActionBase):
         ended = follow(
             Display(), poll, service["host"], service["name"], retry_on=(AnsibleConnectionFailure,)
         )
-        return {**ended, "failed": ended["outcome"] != "committed", "msg": summary(service, ended)}
+        if ended["outcome"] == "committed":
+            return {**ended, "msg": f"{service['title']} is healthy"}
+        told = refusal(summary(service, ended))
+        return {**told, "outcome": ended["outcome"], "stands": ended["stands"], "seconds": ended["seconds"]}
 
     def _stop(self, service: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """Off is not gone: containers and files go, data stays."""
@@ -167,24 +171,25 @@ def change_plan(service: Mapping[str, Any], files: list[File]) -> dict[str, Any]
 
 
 def summary(service: Mapping[str, Any], ended: Mapping[str, Any]) -> str:
-    """One paragraph on how a change ended: for the operator, so with the cause and what stands now."""
-    if ended["outcome"] == "committed":
-        return f"{service['title']} is healthy"
-    error = ended.get("error") or {}
-    now = {
+    """How a change failed: the cause, the container's own words, and what stands now."""
+    error = ended["error"]
+    lines = [f"{service['title']} on {service['host']}: {error['message']}"]
+    if error["health_output"]:
+        lines.append(f"Its health check said: {error['health_output'].strip()}")
+    if error["log_lines"]:
+        lines.append(f"{error['container'] or service['name']}'s last lines:")
+        lines += [f"  {line}" for line in error["log_lines"]]
+    return "\n".join([*lines, _stands(ended)])
+
+
+def _stands(ended: Mapping[str, Any]) -> str:
+    if ended["outcome"] == "failed" and ended["stands"] == "previous":
+        return f"Nothing was touched: it failed at the step '{ended['error']['step']}', and what ran before runs on."
+    return {
         "new": "The new version is left as it is.",
-        "previous": "The previous version is back and healthy.",
-        "nothing": "Nothing of it is left running.",
-    }.get(ended.get("stands"), "What stands now could not be told; look at the host.")
-    lines = [
-        f"{service['title']} on {service['host']}: {error.get('message', 'failed')} (at step {error.get('step')})."
-    ]
-    if error.get("health_output"):
-        lines.append(f"Its health check said: {error['health_output']}")
-    if error.get("log_lines"):
-        container = error.get("container") or service["name"]
-        lines.append(f"{container}'s last lines:\n" + "\n".join(f"  {line}" for line in error["log_lines"]))
-    return "\n".join([*lines, now]).strip()
+        "previous": "ROLLED BACK: the previous version runs again and is healthy.",
+        "nothing": "Nothing of it is left running; its logs are kept with the transaction on the host.",
+    }.get(ended["stands"], "What stands now could not be told; look at the host.")
 
 
 def diffs(files: list[File], found: Mapping[str, Mapping[str, str]]) -> list[dict[str, str]]:
