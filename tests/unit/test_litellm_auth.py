@@ -52,7 +52,8 @@ def auth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType
     }.items():
         monkeypatch.setitem(sys.modules, name, module)
     monkeypatch.setenv("LITELLM_MASTER_KEY", MASTER)
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # a __pycache__ here would be deployed with the templates
+    # A __pycache__ beside the file would be deployed with the templates.
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
     spec = importlib.util.spec_from_file_location("hearth_auth", FILE)
     assert spec
     assert spec.loader
