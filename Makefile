@@ -51,7 +51,7 @@ test: dev ## Everything: lint, unit, sanity, molecule, quick start, two-host end
 
 test-fast: lint unit ## Under a minute: lint and the unit tests that need no Docker
 
-lint: dev ## ruff, mypy, yamllint, ansible-lint (production), shellcheck, changelog fragments
+lint: dev ## ruff, yamllint, ansible-lint (production), shellcheck, changelog fragments
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/yamllint --strict .

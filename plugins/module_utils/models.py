@@ -68,7 +68,7 @@ _KEYS = tuple("from" if item.name == "reference" else item.name for item in fiel
 
 
 def parse_models(value: Any) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The models that shall be there, as plain data for the catalogue (Model(**item) is the way back), and the problems.
+    """The models that shall be there, as plain data for the catalogue (Model(**item) is the way back); the problems.
 
     What is listed to be removed (`state: absent`) is checked too, but is nothing that a host serves.
     """
