@@ -41,8 +41,8 @@ def show(value: Any) -> str:
 def report(problems: Iterable[Problem | Mapping[str, Any]], where: str) -> str:
     """The whole report as text: one block a problem, hosts in a column, identical problems of many hosts once.
 
-    `where` names the inventory or the host: `in inventories/home`, `on edge`. The order is the order of finding; hosts that
-    share a problem are listed together.
+    `where` names the inventory or the host: `in inventories/home`, `on edge`. The order is the order of finding;
+    hosts that share a problem are listed together.
     """
     hosts_of: dict[tuple[str, str | None, str, str], list[str]] = {}
     for problem in problems:
