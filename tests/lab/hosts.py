@@ -13,6 +13,8 @@ from .table import Host
 
 LABELS = ["--label", f"{engine.LABEL}=1"]
 FILTER = {"label": f"{engine.LABEL}=1"}
+# Labels of an image are inherited: a platform that `make up` runs here from the lab's images carries ours, and is no host.
+CONTAINERS = {**FILTER, "name": "^/?hearth-lab-"}
 BOOT_SECONDS = 90
 
 # A privileged container needs CAP_SYS_RESOURCE, which not every machine may give. These flags do without, and are
@@ -74,15 +76,20 @@ def down(hosts: list[Host], keep_images: bool) -> None:
 def remove_everything(images: bool) -> None:
     """Remove whatever carries the lab's label, known to hosts.yml or not, and the lab's ssh keys."""
     client = engine.client()
-    for container in client.containers.list(all=True, filters=FILTER):
+    for container in client.containers.list(all=True, filters=CONTAINERS):
         container.remove(force=True, v=True)
     for volume in client.volumes.list(filters=FILTER):
         volume.remove(force=True)
     for network in client.networks.list(filters=FILTER):
         network.remove()
     if images:
+        used = {container.attrs["Image"] for container in client.containers.list(all=True)}
         for image in client.images.list(filters=FILTER):
-            client.images.remove(image.id, force=True)
+            if image.id not in used:
+                with contextlib.suppress(
+                    docker.errors.ImageNotFound
+                ):  # gone with a child that was removed before
+                    client.images.remove(image.id, force=True)
     ssh.forget()
     say("removed the lab's containers, volumes, network and keys" + (", and its images" if images else ""))
 

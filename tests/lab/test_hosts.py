@@ -83,3 +83,19 @@ def test_containers_come_back_after_a_reboot(name: str) -> None:
         assert remote(host, "cut -d' ' -f1 /proc/1/stat; stat -c %Y /run/systemd").stdout != before
     finally:
         remote(host, f"docker rm -fv {NAME}")
+
+
+@pytest.mark.docker
+def test_down_finds_the_hosts_and_leaves_what_merely_runs_a_lab_image() -> None:
+    client = engine.client()
+    reference = table.images()["host"].reference
+    bystander = client.containers.create(reference, name="bystander-of-the-lab")
+    try:
+        found = {container.name for container in client.containers.list(all=True, filters=hosts.CONTAINERS)}
+    finally:
+        bystander.remove(force=True, v=True)
+    assert bystander.labels[engine.LABEL] == "1", (
+        "the image's label is inherited, so a label alone would not tell"
+    )
+    assert "bystander-of-the-lab" not in found
+    assert found == {host.container for host in HOSTS.values() if " up," in hosts.status(host)}
