@@ -16,5 +16,5 @@ fi
 python -m tests.lab up solo
 for name in "${scenarios[@]}"; do
   echo "--- molecule: $name ---"
-  molecule test -s "$name"
+  molecule test --no-command-borders -s "$name"
 done

@@ -21,9 +21,7 @@ def test_the_engine_runs_with_the_merged_options(host: Host) -> None:
     options = json.loads(host.file("/etc/docker/daemon.json").content_string)
     assert options["max-concurrent-downloads"] == 4
     assert options["log-opts"] == {"max-size": "10m", "max-file": "3"}, "an option that was there is gone"
-    # The engine logs the configuration it started with: proof that it was restarted with the new file.
-    log = host.check_output("journalctl -u docker --since -10min --no-pager")
-    assert "Daemon has completed initialization" in log
+    # Started after the file was written: it is in effect.
     changed = host.file("/etc/docker/daemon.json").mtime.timestamp()
     since = host.check_output('date -d "$(systemctl show -p ActiveEnterTimestamp --value docker)" +%s')
     assert int(since) >= int(changed)
