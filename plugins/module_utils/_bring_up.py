@@ -65,7 +65,8 @@ class BringUp:
         self.output = output
         self.say = say
         self.masked = masked
-        self.until = time.monotonic() + deadline
+        self.started = time.monotonic()
+        self.until = self.started + deadline
 
     def up(self, *more: str) -> None:
         """`docker compose up`, watched: a crash loop fails early, and nothing waits beyond the deadline."""
@@ -110,7 +111,7 @@ class BringUp:
 
     def _watch(self, up: subprocess.Popen | None) -> None:
         """Look at the containers until `docker compose up` has ended; without it, until all of them are up."""
-        started, said, said_at = time.monotonic(), "", 0.0
+        said, said_at = "", 0.0
         while up is None or up.poll() is None:
             now = time.monotonic()
             try:
