@@ -13,7 +13,8 @@ from .table import Host
 
 LABELS = ["--label", f"{engine.LABEL}=1"]
 FILTER = {"label": f"{engine.LABEL}=1"}
-# Labels of an image are inherited: a platform that `make up` runs here from the lab's images carries ours, and is no host.
+# A container inherits its image's labels: a platform that `make up` runs here from the lab's images carries ours too,
+# and is no host.
 CONTAINERS = {**FILTER, "name": "^/?hearth-lab-"}
 BOOT_SECONDS = 90
 
@@ -83,13 +84,7 @@ def remove_everything(images: bool) -> None:
     for network in client.networks.list(filters=FILTER):
         network.remove()
     if images:
-        used = {container.attrs["Image"] for container in client.containers.list(all=True)}
-        for image in client.images.list(filters=FILTER):
-            if image.id not in used:
-                with contextlib.suppress(
-                    docker.errors.ImageNotFound
-                ):  # gone with a child that was removed before
-                    client.images.remove(image.id, force=True)
+        _remove_images(client)
     ssh.forget()
     say("removed the lab's containers, volumes, network and keys" + (", and its images" if images else ""))
 
@@ -180,6 +175,16 @@ def _empty(host: Host) -> None:
         "docker ps -aq | xargs -r docker rm -fv && docker volume ls -q | xargs -r docker volume rm -f"
         " && docker network prune -f",
     )
+
+
+def _remove_images(client: docker.DockerClient) -> None:
+    """Remove the lab's images, children first; what another container uses stays, with what it is built on."""
+    for image in client.images.list(filters=FILTER):
+        try:
+            client.images.remove(image.id, force=True)
+        except docker.errors.APIError as error:
+            if error.status_code not in (404, 409):  # gone with a child already, or in use
+                raise
 
 
 def _remove_volume(client: docker.DockerClient, host: Host) -> None:
