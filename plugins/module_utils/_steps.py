@@ -30,6 +30,9 @@ _STATE_KEYS = ("name", "title", "project", "stack_dir", "digest", "exports")
 _BEFORE_KEYS = ("id", "name", "service", "image", "image_id", "state", "health", "restarts", "started")
 
 
+_CONTAINER_KEYS = ("id", "service", "image", "image_id", "state")
+
+
 class Transaction:
     """Carries out the transaction whose plan lies in `folder`. The caller holds the host's lock."""
 
@@ -224,13 +227,12 @@ class Transaction:
         self.folder.mark("committed", "begin")
         before = self.before
         containers = self.docker.containers(self.project)
-        keys = ("id", "service", "image", "image_id")
         state = {
             "format": STATE_FORMAT,
             **{key: self.plan.get(key) for key in _STATE_KEYS},
             "id": self.folder.id,
             "committed_at": _now(),
-            "containers": {item["name"]: {key: item[key] for key in keys} for item in containers},
+            "containers": _standing(containers),
             "files": {path: item.sha256 for path, item in _durable.look_at_files(self.stack_dir).items()},
         }
         private_folders(self.folder.state_dir, "stacks")
@@ -286,9 +288,18 @@ class Transaction:
         if any(self._is_reloaded(path) for path in before["changed_files"]):
             self._reload(attempt)
         attempt.wait_until_healthy()
+        self._restate()
         self._release_images(before)
         self._say("the previous version is back and healthy")
         return "undone", "previous"
+
+    def _restate(self) -> None:
+        """The previous version runs in new containers: without this the next look would take them for strangers."""
+        path = state_path(self.folder.state_dir, self.folder.service)
+        committed = _durable.read_json(path)
+        if committed:
+            containers = _standing(self.docker.containers(self.project))
+            _durable.write_json(path, {**committed, "containers": containers})
 
     def _take_down(self, before: Mapping[str, Any]) -> None:
         """Nothing ran before: nothing runs afterwards; the logs stay in the transaction's directory."""
@@ -393,6 +404,11 @@ def release_images(docker: Docker, service: str, containers: set[str]) -> None:
     present = [name for name, image in docker.image_ids(names).items() if image]
     if present:
         docker.call("image", "rm", *present)
+
+
+def _standing(containers: Containers) -> dict[str, dict[str, Any]]:
+    """What a committed state remembers of containers; `state` tells a one-shot container from a stopped one."""
+    return {item["name"]: {key: item[key] for key in _CONTAINER_KEYS} for item in containers}
 
 
 def state_path(state_dir: str, service: str) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import ssl
 import time
 import urllib.error
 from concurrent.futures import ThreadPoolExecutor
 
+import httpx2  # the OpenAI library's own HTTP client
 import openai
 import pytest
 
