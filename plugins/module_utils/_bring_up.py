@@ -131,7 +131,7 @@ class BringUp:
                 raise self._blame(waiting, f"not healthy within {self.deadline:.0f} s: {text}")
             if waiting and (text != said or now - said_at >= _SAY_AGAIN):
                 self.say(
-                    f"waits for {waiting['name']}: {verdicts[waiting['id']].text}, {now - started:.0f} s"
+                    f"waits for {waiting['name']}: {verdicts[waiting['id']].text}, {now - self.started:.0f} s"
                 )
                 said, said_at = text, now
             time.sleep(_POLL)
