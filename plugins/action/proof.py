@@ -3,15 +3,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
 
 from ..module_utils import catalogue, proof
 from ..plugin_utils import platform_run, scope
 from ..plugin_utils.look import FACT, take_look
+
+_PAUSE = 3  # seconds between two looks while something starts
 
 
 class ActionModule(ActionBase):
@@ -28,10 +32,8 @@ class ActionModule(ActionBase):
         selected = scope.selects(task_vars)
         if self._task.check_mode:
             return {**result, "skipped": True, "msg": "nothing was deployed, so there is nothing to prove"}
-        look = self._current_look(task_vars, host)
-        health = {
-            s["name"]: proof.health(look, s["name"]) for s in catalogue.instances(fleet, host) if selected(s)
-        }
+        services = [service for service in catalogue.instances(fleet, host) if selected(service)]
+        health = self._settled_health(task_vars, services)
         answers = [
             self._ask(question, arguments["question"], task_vars)
             for question in proof.questions(fleet, scope.hosts(task_vars), selected, _up(task_vars))
@@ -44,6 +46,23 @@ class ActionModule(ActionBase):
             remedy = f"look at it with: docker compose -p {next(iter(ill))} logs --tail 50"
             return {**result, "failed": True, "msg": f"On {host} {words}.\n{remedy}"}
         return {**result, "health": health, "answers": answers}
+
+    def _settled_health(self, task_vars: dict[str, Any], services: list[dict[str, Any]]) -> dict[str, str]:
+        """Stack → health, once none is starting any more (after a reboot, say) or its deadline has passed."""
+        host = task_vars["inventory_hostname"]
+        look = self._current_look(task_vars, host)
+        started = time.monotonic()
+        while True:
+            health = {service["name"]: proof.health(look, service["name"]) for service in services}
+            waited = time.monotonic() - started
+            waiting = [
+                s["name"] for s in services if health[s["name"]] == "starting" and waited < s["deadline"]
+            ]
+            if not waiting:
+                return health
+            Display().display(f" {host}: waits for {', '.join(waiting)}: starting, {waited:.0f} s")
+            time.sleep(_PAUSE)
+            look = take_look(self, task_vars)
 
     def _current_look(self, task_vars: dict[str, Any], host: str) -> dict[str, Any]:
         """The look of this run, taken again if anything was changed since."""
@@ -88,6 +107,6 @@ def _up(task_vars: Mapping[str, Any]) -> Any:
         if row is not None:
             return not row["failed"]
         look = task_vars["hostvars"][service["host"]].get(FACT)
-        return bool(look) and proof.health(look, service["name"]) == "healthy"
+        return bool(look) and proof.health(look, service["name"]) in ("healthy", "starting")
 
     return is_up

@@ -5,12 +5,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible import constants as C
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ..module_utils import catalogue, closing
 from ..plugin_utils import platform_run, scope
 from ..plugin_utils.look import FACT
+
+PROOF_CALLBACK = "hearth.llm.proof"
 
 
 class ActionModule(ActionBase):
@@ -35,5 +38,7 @@ class ActionModule(ActionBase):
         orphans = closing.orphans(fleet, {host: look for host, look in looks.items() if look})
         lines = [answer["line"] for found in proofs for answer in found["answers"]]
         text = closing.text(fleet, rows, health, stale, orphans, check=self._task.check_mode)
+        if PROOF_CALLBACK not in C.CALLBACKS_ENABLED:  # else it repeats them as the very last lines
+            text = "\n".join([text, *lines])
         Display().display(text)
         return {**result, "hearth_proof": lines, "stale": stale, "orphans": orphans, "answers": proofs}

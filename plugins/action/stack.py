@@ -29,6 +29,10 @@ from ..plugin_utils.render import File, render_stack
 
 _TEMPLATE_STYLE = {"trim_blocks": True, "lstrip_blocks": True}
 _PLAN_FORMAT = 1
+_OPTIONS = {
+    "name": {"type": "str", "required": True},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+}
 
 
 class ActionModule(ActionBase):
@@ -40,11 +44,11 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
         task_vars = task_vars or {}
-        _validation, arguments = self.validate_argument_spec(
-            argument_spec={"name": {"type": "str", "required": True}}
-        )
+        _validation, arguments = self.validate_argument_spec(argument_spec=_OPTIONS)
         host, name = task_vars["inventory_hostname"], arguments["name"]
         service = self._service(task_vars, host, name)
+        if arguments["state"] == "absent":
+            return {**result, **self._stop(service, task_vars)}
         files = self._render(service, platform_run.fleet(task_vars), task_vars)
         look = look_at(self, task_vars, service)
         wanted = {file.path: (file.sha256, file.mode) for file in files}

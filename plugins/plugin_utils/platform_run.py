@@ -106,10 +106,10 @@ def _plain(value: Any) -> Any:
 
 
 def own_folders(task_vars: Mapping[str, Any]) -> list[Path]:
-    """The operator's service folders, relative ones beside the inventory."""
-    folders = task_vars.get("service_folders") or []
+    """The operator's service folders, whichever host names them; relative ones beside the inventory."""
     base = Path(task_vars.get("inventory_dir") or ".")
-    return [(base / folder).resolve() for folder in folders]
+    named = (task_vars["hostvars"][host].get("service_folders") or [] for host in task_vars["groups"]["all"])
+    return list(dict.fromkeys((base / folder).resolve() for folders in named for folder in folders))
 
 
 def resolve(task_vars: Mapping[str, Any]) -> tuple[catalogue.Platform, list[catalogue.Host]]:
