@@ -21,6 +21,7 @@ from ansible.utils.display import Display
 
 from ..module_utils import catalogue
 from ..module_utils.compare import differences
+from ..module_utils.digest import digest
 from ..plugin_utils import platform_run
 from ..plugin_utils.follow import follow
 from ..plugin_utils.look import look_at
@@ -170,7 +171,7 @@ def change_plan(service: Mapping[str, Any], files: list[File]) -> dict[str, Any]
         "reload": service["reload"] or None,
         "deadline": service["deadline"],
         "exports": service["exports"],
-        "digest": catalogue.digest([(file.path, file.sha256, file.mode, file.owner) for file in files]),
+        "digest": digest([(file.path, file.sha256, file.mode, file.owner) for file in files]),
     }
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from .catalogue import ports
+from ._catalogue_names import ports
 from .problems import Problem
 
 OLDEST_ENGINE = (20, 10)
@@ -73,7 +73,7 @@ def _architecture(host: str, system: Mapping[str, Any]) -> list[Problem]:
 
 
 def _disks(host: str, disks: Mapping[str, Mapping[str, Any]]) -> list[Problem]:
-    found = {}
+    found: dict[str, Problem] = {}
     for path, disk in disks.items():
         if disk["free"] < LEAST_FREE:
             free = f"{disk['free'] / 1024**3:.1f} GiB free"

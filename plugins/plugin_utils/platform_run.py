@@ -19,6 +19,7 @@ from ansible import constants as C
 from ansible.errors import AnsibleError
 
 from ..module_utils import catalogue
+from ..module_utils.inventory import Host
 from ..module_utils.platform import OPTIONS
 from ..module_utils.service_spec import ServiceSpec, SpecError, read
 
@@ -66,7 +67,7 @@ def _yaml(file: Path) -> Any:
     return yaml.load(file.read_text(encoding="utf-8"), Loader=_Loader) or {}
 
 
-def read_hosts(task_vars: Mapping[str, Any], specs: Mapping[str, ServiceSpec]) -> list[catalogue.Host]:
+def read_hosts(task_vars: Mapping[str, Any], specs: Mapping[str, ServiceSpec]) -> list[Host]:
     """All hosts of the inventory, whatever the limit, with the variables that concern Hearth, templated."""
     hostvars = task_vars["hostvars"]
     prefixes = tuple(f"{name}_" for name in specs)
@@ -86,7 +87,7 @@ def read_hosts(task_vars: Mapping[str, Any], specs: Mapping[str, ServiceSpec]) -
                 except Exception as error:  # whatever a template raises is the operator's to see
                     broken[key] = str(error).split("\n", 1)[0]
         groups = tuple(group for group, members in task_vars["groups"].items() if name in members)
-        hosts.append(catalogue.Host(name, groups, variables, tuple(sorted(names)), broken))
+        hosts.append(Host(name, groups, variables, tuple(sorted(names)), broken))
     return hosts
 
 
@@ -112,7 +113,7 @@ def own_folders(task_vars: Mapping[str, Any]) -> list[Path]:
     return list(dict.fromkeys((base / folder).resolve() for folders in named for folder in folders))
 
 
-def resolve(task_vars: Mapping[str, Any]) -> tuple[catalogue.Platform, list[catalogue.Host]]:
+def resolve(task_vars: Mapping[str, Any]) -> tuple[catalogue.Platform, list[Host]]:
     """Look at the whole inventory and resolve the platform."""
     specs = load_specs(own_folders(task_vars))
     hosts = read_hosts(task_vars, specs)

@@ -1,7 +1,7 @@
 """A small platform of services that do not exist, for the tests of what is general."""
 
 from ansible_collections.hearth.llm.plugins.module_utils import catalogue
-from ansible_collections.hearth.llm.plugins.module_utils.catalogue import Host
+from ansible_collections.hearth.llm.plugins.module_utils.inventory import Host
 from ansible_collections.hearth.llm.plugins.module_utils.service_spec import read
 
 DOOR = {

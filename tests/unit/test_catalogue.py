@@ -4,7 +4,7 @@ import cProfile
 
 import pytest
 from ansible_collections.hearth.llm.plugins.module_utils import catalogue
-from ansible_collections.hearth.llm.plugins.module_utils.catalogue import Host
+from ansible_collections.hearth.llm.plugins.module_utils.inventory import Host
 from ansible_collections.hearth.llm.plugins.module_utils.service_spec import SpecError, read
 from fleet import GATE, host, one, resolved, specs, two_hosts
 
@@ -138,7 +138,7 @@ def test_a_mistake_is_reported_with_variable_and_remedy(changes, where, words):
     hosts = two_hosts()
     values = {**hosts[0].variables, **changes}
     found = problems([Host("edge", ("trusted",), values, tuple(values)), hosts[1]])
-    matching = [item for (_, variable), item in found.items() if variable.startswith(where)]
+    matching = [item for (place, variable), item in found.items() if variable.startswith(where)]
     assert any(words in f"{item.expected} {item.remedy}" for item in matching), found
 
 
@@ -161,7 +161,7 @@ def test_a_variable_of_ones_own_can_be_declared():
 
 def test_all_problems_are_found_at_once():
     found = problems([host("edge", ["trusted"], "nowhere", ["door", "nothing"], gate_hostnam="x")])
-    assert {variable for _, variable in found} >= {"gate_hostnam", "address", "stacks"}
+    assert {variable for place, variable in found} >= {"gate_hostnam", "address", "stacks"}
 
 
 @pytest.mark.parametrize(

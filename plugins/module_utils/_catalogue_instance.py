@@ -1,0 +1,159 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""One service on one host: its description and its variables as the plain data that templates get."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from . import secrets as secret_rules
+from .inventory import Host
+from .models import parse_models
+from .problems import Problem, show
+from .service_spec import Secret, ServiceSpec
+
+_DOOR_PORTS = ("http", "https")
+_LIMITS = ("cpus", "memory", "reserve_cpus", "reserve_memory")
+
+
+def instance(
+    spec: ServiceSpec, host: Host, settings: Mapping[str, Mapping[str, Any]], problems: list[Problem]
+) -> dict[str, Any]:
+    own = settings[host.name]
+    variables = {name: host.variables.get(name, default) for name, default in spec.variables.items()}
+    in_volumes = own["data_in"] == "volumes"
+    volumes = {name: f"{spec.name}_{name}" for name in spec.data}
+    directories = {
+        name: f"{own['data_dir']}/{item.path or f'{spec.name}/{name}'}" for name, item in spec.data.items()
+    }
+    secrets = [
+        item for secret in spec.secrets for item in expand(secret, {**spec.variables, **host.variables})
+    ]
+    return {
+        "name": spec.name,
+        "role": spec.role,
+        "title": spec.title,
+        "description": spec.description,
+        "host": host.name,
+        "tier": spec.tier,
+        "order": spec.order,
+        "stage": spec.stage,
+        "address": own["address"],
+        "access": own["access"],
+        "domain": own["domain"],
+        "hostname": variables.get(f"{spec.name}_hostname"),
+        "fqdn": None,
+        "url": None,
+        "front": None,
+        "front_door": {
+            name: variables.get(variable) for name, variable in spec.front_door.items() if name in _DOOR_PORTS
+        },
+        "ca_file": f"{own['data_dir']}/{spec.front_door['ca']}" if "ca" in spec.front_door else None,
+        "images": _images(spec, variables, own["image_mirror"]),
+        "versions": {name: str(variables.get(image.version)) for name, image in spec.images.items()},
+        "variables": variables,
+        "resources": _resources(spec, host, problems),
+        "http": _http(spec, host),
+        "api": {"port": spec.api.port, "container": spec.api.container} if spec.api else None,
+        "publish": None,
+        "serves": _serves(spec),
+        "models": _models(spec, variables, host, problems),
+        "uses": {name: [] for name in spec.uses},
+        "clients": [],
+        "secrets": [item.name for item in secrets],
+        "secrets_owner": spec.secrets_owner,
+        "mounts": volumes if in_volumes else directories,
+        "volumes": sorted(volumes.values()) if in_volumes else [],
+        "directories": []
+        if in_volumes
+        else [
+            {"path": directories[n], "owner": item.owner, "mode": item.mode} for n, item in spec.data.items()
+        ],
+        "stack_dir": f"{own['stacks_dir']}/{spec.name}",
+        "data_dir": f"{own['data_dir']}/{spec.name}",
+        "state_dir": own["state_dir"],
+        "deadline": spec.deadline,
+        "reload": dict(spec.reload),
+        "check": dict(spec.check),
+        "exports": None,
+    }
+
+
+def _images(spec: ServiceSpec, variables: Mapping[str, Any], mirror: str) -> dict[str, str]:
+    found = {}
+    for container, image in spec.images.items():
+        name = image.name
+        if mirror:
+            registry, _sep, path = name.partition("/")
+            name = f"{mirror}/{path}" if "." in registry or ":" in registry else f"{mirror}/{name}"
+        found[container] = f"{name}:{variables.get(image.version)}"
+    return found
+
+
+def _resources(spec: ServiceSpec, host: Host, problems: list[Problem]) -> dict[str, dict[str, Any]]:
+    merged = {container: dict(limits) for container, limits in spec.resources.items()}
+    override = host.variables.get(f"{spec.name}_resources")
+    for container, limits in override.items() if isinstance(override, Mapping) else ():
+        variable = f"{spec.name}_resources.{container}"
+        unknown = set(limits) - set(_LIMITS) if isinstance(limits, Mapping) else {"?"}
+        if container not in merged:
+            remedy = f"containers of {spec.name}: {', '.join(merged)}"
+            problems.append(Problem(host.name, variable, show(limits), "no such container", remedy))
+        elif unknown:
+            expected = f"unknown keys {', '.join(sorted(unknown))}"
+            problems.append(
+                Problem(host.name, variable, show(limits), expected, f"known: {', '.join(_LIMITS)}")
+            )
+        else:
+            merged[container].update(limits)
+    return merged
+
+
+def _http(spec: ServiceSpec, host: Host) -> dict[str, Any] | None:
+    if spec.http is None:
+        return None
+    guard = host.variables.get(f"{spec.name}_guard")
+    routes = [
+        {
+            "name": spec.name if index == 0 else f"{spec.name}-{index}",
+            "guard": route.guard,
+            "paths": list(route.paths),
+        }
+        for index, route in enumerate(spec.http.routes)
+    ]
+    if guard:
+        routes[0]["guard"] = guard
+    return {"port": spec.http.port, "container": spec.http.container, "routes": routes}
+
+
+def _serves(spec: ServiceSpec) -> dict[str, Any] | None:
+    if spec.serves is None:
+        return None
+    return {
+        "api": spec.serves.api,
+        "path": spec.serves.path,
+        "key": spec.serves.key,
+        "prefix": dict(spec.serves.prefix),
+    }
+
+
+def _models(
+    spec: ServiceSpec, variables: Mapping[str, Any], host: Host, problems: list[Problem]
+) -> list[dict[str, Any]]:
+    if spec.serves is None or spec.serves.models is None:
+        return []
+    variable = spec.serves.models
+    models, faults = parse_models(variables.get(variable) or [])
+    for fault in faults:
+        value = None if fault["value"] is None else show(fault["value"])
+        problems.append(
+            Problem(host.name, variable + fault["where"], value, fault["expected"], fault["remedy"])
+        )
+    return models
+
+
+def expand(secret: Secret, variables: Mapping[str, Any]) -> list[Secret]:
+    try:
+        return secret_rules.expand(secret, variables)
+    except (AttributeError, TypeError):  # not a list of named items: reported by its argument_spec
+        return []

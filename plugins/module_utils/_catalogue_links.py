@@ -1,0 +1,132 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""How services find each other: addresses that work from where a consumer runs, models, and keys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from . import secrets as secret_rules
+from .inventory import Host
+from .problems import Problem, show
+from .service_spec import ServiceSpec
+
+
+def link(
+    specs: Mapping[str, ServiceSpec],
+    services: list[dict[str, Any]],
+    hosts: Sequence[Host],
+    problems: list[Problem],
+) -> None:
+    by_name: dict[str, list[dict[str, Any]]] = {}
+    for service in services:
+        by_name.setdefault(service["name"], []).append(service)
+    trusted = {host.name for host in hosts if "trusted" in host.groups}
+    needed_elsewhere: set[int] = set()
+    for service in services:
+        for other, which in specs[service["name"]].uses.items():
+            chosen = _choose(which, service, by_name.get(other, []))
+            if not chosen and which != "optional":
+                remedy = f"add {other} to the stacks of a host"
+                expected = f"{service['name']} needs {other}, and no host runs it"
+                problems.append(Problem(service["host"], "stacks", service["name"], expected, remedy))
+            service["uses"][other] = chosen  # instances for now; references below, once all are published
+            needed_elsewhere.update(
+                id(provider) for provider in chosen if provider["host"] != service["host"]
+            )
+    for service in services:
+        if service["api"] and (id(service) in needed_elsewhere or service["host"] not in trusted):
+            variable = specs[service["name"]].api.variable
+            port = service["variables"].get(variable) if variable else service["api"]["port"]
+            service["publish"] = f"{_bracketed(service['address'])}:{port}"
+    for service in services:
+        service["models"] = service["models"] or _models_behind(specs, service)
+    keyed = _declared_keys(specs, services)
+    for service in services:
+        service["uses"] = {
+            name: [_reference(service, provider) for provider in providers]
+            for name, providers in service["uses"].items()
+        }
+        service["clients"] = _clients(specs, service, keyed, problems)
+
+
+def _choose(which: str, consumer: Mapping[str, Any], providers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    if which == "each":
+        return list(providers)
+    near = [provider for provider in providers if provider["host"] == consumer["host"]]
+    return (near or providers)[:1]
+
+
+def _models_behind(specs: Mapping[str, ServiceSpec], service: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A gateway's models: those of the services it uses, each name once."""
+    if service["serves"] is None or specs[service["name"]].serves.models is not None:
+        return []
+    found: dict[str, dict[str, Any]] = {}
+    for providers in service["uses"].values():
+        for provider in providers:
+            for model in provider["models"]:
+                found.setdefault(model["name"], model)
+    return list(found.values())
+
+
+def _reference(consumer: Mapping[str, Any], provider: Mapping[str, Any]) -> dict[str, Any]:
+    """What a consumer learns of a provider: the address that works from where the consumer runs, and its models."""
+    if provider["host"] == consumer["host"]:
+        side = provider["api"] or provider["http"]
+        url = f"http://{side['container']}:{side['port']}" if side else None
+    else:
+        url = f"http://{provider['publish']}" if provider["publish"] else None
+    return {
+        "host": provider["host"],
+        "name": provider["name"],
+        "url": url,
+        "models": [
+            {key: model.get(key) for key in ("name", "kind", "about")} for model in provider["models"]
+        ],
+        "serves": provider["serves"],
+    }
+
+
+def _clients(
+    specs: Mapping[str, ServiceSpec],
+    service: Mapping[str, Any],
+    keyed: Mapping[str, list[tuple[str, str]]],
+    problems: list[Problem],
+) -> list[dict[str, Any]]:
+    """Who has a key for this service: the operator's own list, then the services that declare one for it."""
+    clients = []
+    for secret in specs[service["name"]].secrets:
+        if not (secret.client and secret.each):
+            continue
+        for item in service["variables"].get(secret.each) or []:
+            if isinstance(item, Mapping) and "name" in item:
+                name = secret.name.format(name=secret_rules.variable_part(str(item["name"])))
+                clients.append({**item, "service": None, "secret": name})
+    for other, secret_name in keyed.get(service["name"], []):
+        name = "hearth" if other == service["name"] else other
+        clients.append({"name": name, "service": other, "secret": secret_name})
+        if secret_name not in service["secrets"]:
+            service["secrets"].append(secret_name)
+    names = [client["name"] for client in clients]
+    for name in sorted({name for name in names if names.count(name) > 1}, key=str):
+        expected = f"two clients of {service['name']} are called {name}"
+        problems.append(
+            Problem(service["host"], f"{service['name']}_clients", show(name), expected, "rename yours")
+        )
+    return clients
+
+
+def _declared_keys(
+    specs: Mapping[str, ServiceSpec], services: Iterable[Mapping[str, Any]]
+) -> dict[str, list[tuple[str, str]]]:
+    """Service → [(client service, secret)] of the keys that running services declare with `client_of`."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for name in dict.fromkeys(service["name"] for service in services):
+        for secret in specs[name].secrets:
+            if secret.client_of:
+                found.setdefault(secret.client_of, []).append((name, secret.name))
+    return found
+
+
+def _bracketed(address: Any) -> str:
+    return f"[{address}]" if isinstance(address, str) and ":" in address else str(address)
