@@ -9,8 +9,8 @@ import base64
 import json
 import os
 import re
+import runpy
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,8 +20,7 @@ import pytest
 from testinfra.host import Host
 
 ROOT = Path(__file__).resolve().parents[3]
-sys.path.insert(0, str(ROOT / "plugins" / "module_utils"))
-from view_traefik import routes  # noqa: E402
+VIEW = runpy.run_path(str(ROOT / "plugins" / "module_utils" / "view_traefik.py"))
 
 STACK = "/opt/stacks/traefik"
 CERTIFICATES = "/srv/docker/traefik/certificates"
@@ -138,7 +137,7 @@ def application(host: Host) -> Iterator[None]:
             ],
         },
     }
-    found = routes({"services": [service]}, "solo")
+    found = VIEW["routes"]({"services": [service]}, "solo")
     found["http"]["routers"]["before-the-change"] = {
         "rule": "Host(`other.hearth.lan`)",
         "service": "wiki-far",
