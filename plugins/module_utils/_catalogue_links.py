@@ -36,7 +36,8 @@ def link(
             )
     for service in services:
         if service["api"] and (id(service) in needed_elsewhere or service["host"] not in trusted):
-            variable = specs[service["name"]].api.variable
+            api = specs[service["name"]].api
+            variable = api.variable if api else None
             port = service["variables"].get(variable) if variable else service["api"]["port"]
             service["publish"] = f"{_bracketed(service['address'])}:{port}"
     for service in services:
@@ -59,7 +60,8 @@ def _choose(which: str, consumer: Mapping[str, Any], providers: list[dict[str, A
 
 def _models_behind(specs: Mapping[str, ServiceSpec], service: Mapping[str, Any]) -> list[dict[str, Any]]:
     """A gateway's models: those of the services it uses, each name once."""
-    if service["serves"] is None or specs[service["name"]].serves.models is not None:
+    serves = specs[service["name"]].serves
+    if serves is None or serves.models is not None:
         return []
     found: dict[str, dict[str, Any]] = {}
     for providers in service["uses"].values():

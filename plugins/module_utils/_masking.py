@@ -50,7 +50,7 @@ def secret_values(files: Mapping[str, bytes]) -> set[str]:
 
 def mask(text: str, secrets: Iterable[str]) -> str:
     """The text with every secret, also as JSON or in a URL, replaced by ***; the longest first."""
-    forms = set()
+    forms: set[str] = set()
     for value in secrets:
         forms.update((value, json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]))
         forms.update((quote(value), quote(value, safe=""), quote_plus(value), repr(value)[1:-1]))

@@ -13,6 +13,7 @@ import select
 import subprocess
 import time
 from collections.abc import Callable
+from typing import IO, cast
 
 from ._docker import Answer, Docker, stop
 
@@ -83,9 +84,10 @@ def pull(docker: Docker, reference: str, say: Say, pause: float = 2.0, stall: fl
         return Answer(127, "", f"{docker.program}: {error.strerror}")
     finally:
         os.close(inner)
+    complaints = cast(IO[bytes], process.stderr)
     layers, rest, errors = Layers(), "", b""
     heard = said = time.monotonic()
-    open_ends = {terminal, process.stderr.fileno()}
+    open_ends = {terminal, complaints.fileno()}
     try:
         while open_ends:
             for end in select.select(list(open_ends), [], [], 1.0)[0]:
@@ -111,7 +113,7 @@ def pull(docker: Docker, reference: str, say: Say, pause: float = 2.0, stall: fl
         return Answer(process.wait(), "", errors.decode("utf-8", "replace"))
     finally:
         os.close(terminal)
-        process.stderr.close()
+        complaints.close()
 
 
 def _read(end: int) -> bytes:

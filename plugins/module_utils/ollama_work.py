@@ -131,10 +131,11 @@ class Work:
         name, wanted = canonical(model["reference"]), model["digest"]
         arrived = self.client.installed().get(name.lower(), "")
         right = arrived.startswith(wanted)
-        if not right and kept is None:
-            self.client.delete(name)
-        elif not right:
-            self.client.copy(kept, name)
+        if not right:
+            if kept is None:
+                self.client.delete(name)
+            else:
+                self.client.copy(kept, name)
         if kept is not None:
             self.client.delete(kept)
         if not right:

@@ -7,11 +7,15 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from passlib import pwd
-from passlib.utils import rng
-
+from ._missing import Missing
 from .problems import Problem
 from .service_spec import Secret
+
+try:
+    from passlib import pwd
+    from passlib.utils import rng
+except ImportError:
+    pwd = rng = Missing("passlib")
 
 # What guides, examples and upstream defaults leave in files.
 _PLACEHOLDERS = re.compile(

@@ -96,7 +96,7 @@ def main() -> None:
             "question": {"type": "str", "default": "Say hello."},
             "key": {"type": "str", "no_log": True},
             "ca_file": {"type": "path"},
-            "max_tokens": {"type": "int", "default": 64},
+            "max_tokens": {"type": "int", "default": 64, "no_log": False},
             "timeout": {"type": "int", "default": 300},
         },
         supports_check_mode=True,
