@@ -87,6 +87,7 @@ class Platform:
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
+            check=False,
         )
         return Run(done)
 
@@ -99,6 +100,7 @@ class Platform:
             cwd=ROOT,
             text=True,
             capture_output=True,
+            check=False,
         )
         assert done.returncode == 0, f"{host}: {command}: {done.stderr}"
         return done.stdout

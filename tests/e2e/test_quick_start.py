@@ -21,6 +21,7 @@ def make(*arguments: str) -> Run:
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
+        check=False,
     )
     return Run(done)
 

@@ -85,7 +85,7 @@ def build(names: list[str]) -> None:
                     and built.issuperset(rows[name].parents)
                 ):
                     running[pool.submit(_build_one, client, rows[name], content)] = name
-            finished, _ = wait(running, return_when=FIRST_COMPLETED)
+            finished = wait(running, return_when=FIRST_COMPLETED).done
             for future in finished:
                 future.result()
                 built.add(running.pop(future))

@@ -137,7 +137,7 @@ def _host_image(client: docker.DockerClient) -> str:
 
 def _create(host: Host) -> None:
     """`docker run` itself: the API has no name for `systempaths=unconfined`, which the command expands."""
-    network, _ = table.network()
+    network = table.network()[0]
     image = table.images()["host"].reference
     if host.engine:
         subprocess.run(

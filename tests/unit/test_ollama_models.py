@@ -36,12 +36,8 @@ def test_a_name_alone_is_a_model_from_the_registry():
 
 
 def test_plain_data_makes_the_same_model_again():
-    items, _ = parse_models(
-        [{"name": "a", "from": "http://box:5000/library/tiny:latest", "parameters": {"seed": 1}}]
-    )
-    models, _ = read_models(
-        [{"name": "a", "from": "http://box:5000/library/tiny:latest", "parameters": {"seed": 1}}]
-    )
+    written = [{"name": "a", "from": "http://box:5000/library/tiny:latest", "parameters": {"seed": 1}}]
+    items, models = parse_models(written)[0], read_models(written)[0]
     assert type(models[0])(**items[0]) == models[0]
 
 
@@ -75,13 +71,13 @@ def test_kind_can_be_said():
 
 
 def test_a_misspelt_key_gets_a_suggestion():
-    _, problems = read_models([{"name": "a", "paramters": {}}])
+    problems = read_models([{"name": "a", "paramters": {}}])[1]
     assert problems[0]["where"] == "[0].paramters"
     assert problems[0]["remedy"] == "did you mean parameters?"
 
 
 def test_an_unknown_source_gets_a_suggestion():
-    _, problems = read_models(["a", {"name": "b", "source": "regsitry"}])
+    problems = read_models(["a", {"name": "b", "source": "regsitry"}])[1]
     assert (problems[0]["where"], problems[0]["value"]) == ("[1].source", "regsitry")
     assert problems[0]["remedy"] == "did you mean registry?"
 

@@ -27,7 +27,7 @@ PIECES = sorted({piece for trap in TRAPS for piece in (trap, trap[:1]) if piece}
 
 def random_texts(count: int) -> list[str]:
     source = random.Random(20261121)
-    return ["".join(source.choices(PIECES, k=source.randint(1, 8))) for _ in range(count)]
+    return ["".join(source.choices(PIECES, k=source.randint(1, 8))) for number in range(count)]
 
 
 def compose_binaries() -> list[str]:

@@ -19,8 +19,8 @@ CHAT = {"name": "qwen2.5:0.5b", "kind": "chat", "about": None}
 EMBEDDING = {"name": "nomic-embed-text", "kind": "embedding", "about": "for search"}
 
 
-def provider(host: str, url: str, *models: dict[str, Any], serves: Any = OLLAMA) -> dict[str, Any]:
-    return {"host": host, "name": "server", "url": url, "models": list(models), "serves": serves}
+def provider(host: str, url: str, *models: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    return {"host": host, "name": "server", "url": url, "models": list(models), "serves": OLLAMA, **changes}
 
 
 def gateway(*providers: dict[str, Any], **more: Any) -> dict[str, Any]:

@@ -207,7 +207,7 @@ class TestLimits:
 
     def test_one_request_too_many_is_refused_and_others_are_not_affected(self, host: Host) -> None:
         hurried, other = secret("litellm_client_two_a_minute"), secret("litellm_client_everything")
-        answers = [ask(host, "/v1/chat/completions", hurried, QUESTION) for _ in range(4)]
+        answers = [ask(host, "/v1/chat/completions", hurried, QUESTION) for attempt in range(4)]
         assert 429 in [answer.status for answer in answers]
         assert [answer.status for answer in answers].count(200) <= 2
         assert answers[-1].headers["retry-after"]
