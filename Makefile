@@ -23,9 +23,11 @@ up: runtime .vault_pass ## Install what is missing, deploy to this machine, prov
 down: runtime .vault_pass $(LOCAL) ## Stop and remove what `make up` started; the data stays
 	@$(PLAY) playbooks/stop-stacks.yml
 
-ask: export QUESTION = $(Q)
-ask: runtime .vault_pass $(LOCAL) ## Ask the platform a question: make ask Q="…"
-	@test -n "$${Q:-}" || { echo 'usage: make ask Q="your question"'; exit 2; }
+# As typed: make itself would expand a `$` in it.
+unexport Q
+ask: export QUESTION = $(value Q)
+ask: runtime .vault_pass $(LOCAL) ## Ask the platform a question: make ask Q="…"; in single quotes a $ stays as it is
+	@test -n "$${QUESTION:-}" || { echo 'usage: make ask Q="your question"'; exit 2; }
 	@$(PLAY) playbooks/ask.yml
 
 show-password: ## Print the password of Open WebUI's first account
@@ -51,9 +53,10 @@ test: dev ## Everything: lint, unit, sanity, molecule, quick start, two-host end
 
 test-fast: lint unit ## Under a minute: lint and the unit tests that need no Docker
 
-lint: dev ## ruff, yamllint, ansible-lint (production), shellcheck, changelog fragments
+lint: dev ## ruff, mypy, yamllint, ansible-lint (production), shellcheck, changelog fragments
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
 	@$(BIN)/yamllint --strict .
 	@$(BIN)/shellcheck scripts/*.sh .ci/run
 	@$(BIN)/antsibull-changelog lint

@@ -51,7 +51,7 @@ def test_make_up_again_changes_nothing(up):
 
 
 def test_make_ask_prints_an_answer(up):
-    asked = make("ask", 'Q=What\'s the "answer"?').succeeded()
+    asked = make("ask", 'Q=What\'s the "answer" to {{ 1 }} for $5 and $(HOME)?').succeeded()
     assert "hearth: answered by" in asked.output or "msg:" in asked.output
 
 
