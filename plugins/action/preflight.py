@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
 from ..module_utils import catalogue, preflight
@@ -25,7 +26,7 @@ class ActionModule(ActionBase):
         host = task_vars["inventory_hostname"]
         services = catalogue.instances(platform_run.fleet(task_vars), host)
         look = take_look(self, task_vars)
-        managed = bool(task_vars.get("host_manage_engine", True))
+        managed = boolean(task_vars.get("host_manage_engine", True))
         problems = preflight.problems(host, services, look, managed)
         if problems:
             return {**result, **refusal(report(problems, f"on {host}"))}

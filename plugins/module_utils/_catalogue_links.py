@@ -8,7 +8,7 @@ from typing import Any
 
 from . import secrets as secret_rules
 from .inventory import Host
-from .problems import Problem, show
+from .problems import Problem
 from .service_spec import ServiceSpec
 
 
@@ -109,12 +109,12 @@ def _clients(
         clients.append({"name": name, "service": other, "secret": secret_name})
         if secret_name not in service["secrets"]:
             service["secrets"].append(secret_name)
-    names = [client["name"] for client in clients]
-    for name in sorted({name for name in names if names.count(name) > 1}, key=str):
-        expected = f"two clients of {service['name']} are called {name}"
-        problems.append(
-            Problem(service["host"], f"{service['name']}_clients", show(name), expected, "rename yours")
-        )
+    for key, what in (("name", "are called"), ("secret", "would share the secret")):
+        values = [str(client[key]) for client in clients]
+        for value in dict.fromkeys(value for value in values if values.count(value) > 1):
+            expected = f"two clients of {service['name']} {what} {value}"
+            variable = f"{service['name']}_clients"
+            problems.append(Problem(service["host"], variable, value, expected, "rename one of yours"))
     return clients
 
 

@@ -31,8 +31,6 @@ def settings_of(hosts: Sequence[Host], problems: list[Problem]) -> dict[str, dic
         values = {
             name: OPTIONS[name].get("default") if item is None else item for name, item in values.items()
         }
-        if values["access"] not in OPTIONS["access"]["choices"]:
-            values["access"] = "local"  # reported by its argument_spec; go on, to find the rest
         values["domain"] = values["domain"] or _DOMAIN_OF.get(values["access"])
         values["address"] = values["address"] or _default_address(host, len(hosts))
         settings[host.name] = values

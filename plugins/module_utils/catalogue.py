@@ -8,7 +8,7 @@ limited to one host sees the same platform as a full one. What it returns is exp
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from . import secrets as secret_rules
@@ -19,7 +19,7 @@ from ._catalogue_settings import check_addresses, placements, settings_of
 from .inventory import Host
 from .problems import EVERY_HOST, Problem
 from .service_spec import Secret, ServiceSpec
-from .variables import check_value, known_names, misspelt
+from .variables import known_names, misspelt, typed
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,9 @@ class Platform:
 def resolve(specs: Mapping[str, ServiceSpec], hosts: Sequence[Host]) -> Platform:
     """Resolve the whole platform. Never raises for what an operator wrote: that ends in `problems`."""
     problems: list[Problem] = []
+    hosts = _typed_hosts(specs, hosts, problems)
     secrets = _all_secrets(specs, hosts)
-    _check_variables(specs, hosts, secrets, problems)
+    _check_names(specs, hosts, secrets, problems)
     settings = settings_of(hosts, problems)
     placed = placements(specs, hosts, settings, problems)
     check_addresses(hosts, settings, problems)
@@ -101,7 +102,28 @@ def _all_secrets(specs: Mapping[str, ServiceSpec], hosts: Sequence[Host]) -> dic
     return found
 
 
-def _check_variables(
+def _typed_hosts(
+    specs: Mapping[str, ServiceSpec], hosts: Sequence[Host], problems: list[Problem]
+) -> list[Host]:
+    """The hosts with every variable of its type; a value that is wrong is reported and left out, to find the rest."""
+    known = known_names(specs.values(), ())
+    made = []
+    for host in hosts:
+        for name, why in host.broken.items():
+            expected = f"cannot be resolved: {why}"
+            problems.append(Problem(host.name, name, None, expected, "mend it, or remove it"))
+        variables = dict(host.variables)
+        for name in [name for name in variables if name in known]:
+            variables[name], wrong = typed(host.name, name, variables[name], known[name])
+            if wrong:
+                problems.extend(wrong)
+                del variables[name]
+        made.append(replace(host, variables=variables))
+        _check_required(specs, made[-1], problems)
+    return made
+
+
+def _check_names(
     specs: Mapping[str, ServiceSpec],
     hosts: Sequence[Host],
     secrets: Mapping[str, Secret],
@@ -110,20 +132,16 @@ def _check_variables(
     known = known_names(specs.values(), secrets)
     for host in hosts:
         own = host.variables.get("own_variables") or []
-        for name, why in host.broken.items():
-            problems.append(
-                Problem(host.name, name, None, f"cannot be resolved: {why}", "mend it, or remove it")
-            )
-        problems.extend(misspelt(host.name, host.names, known, specs, own if isinstance(own, list) else []))
-        for name, value in host.variables.items():
-            if name in known and not name.startswith("vault_"):
-                problems.extend(check_value(host.name, name, value, known[name]))
-        for name in host.variables.get("stacks") or []:
-            spec = specs.get(name)
-            for option, described in spec.options.items() if spec else ():
-                if described.get("required") and option not in host.variables:
-                    remedy = f"set it in the inventory: {_first_line(described.get('description'))}"
-                    problems.append(Problem(host.name, option, None, f"is required by {name}", remedy))
+        problems.extend(misspelt(host.name, host.names, known, specs, own))
+
+
+def _check_required(specs: Mapping[str, ServiceSpec], host: Host, problems: list[Problem]) -> None:
+    for name in host.variables.get("stacks") or []:
+        spec = specs.get(name)
+        for option, described in spec.options.items() if spec else ():
+            if described.get("required") and option not in host.variables:
+                remedy = f"set it in the inventory: {_first_line(described.get('description'))}"
+                problems.append(Problem(host.name, option, None, f"is required by {name}", remedy))
 
 
 def _first_line(description: Any) -> str:

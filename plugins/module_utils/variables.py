@@ -55,17 +55,22 @@ def misspelt(
     return problems
 
 
-def check_value(host: str, name: str, value: Any, option: Mapping[str, Any]) -> list[Problem]:
-    """One value against its option; suboptions included. Empty when it is right."""
+def typed(host: str, name: str, value: Any, option: Mapping[str, Any]) -> tuple[Any, list[Problem]]:
+    """One value as its option types it, and what is wrong with it; suboptions are checked too.
+
+    `-e port=8443` is text and becomes a number here, `stacks: ollama` becomes a list, as everywhere in Ansible.
+    """
     option = {
         key: item for key, item in _plain(option).items() if key not in ("description", "default", "required")
     }
-    validator = ArgumentSpecValidator({name: option})
-    result = validator.validate({name: copy.deepcopy(value)})
-    return [
+    result = ArgumentSpecValidator({name: option}).validate({name: copy.deepcopy(value)})
+    problems = [
         Problem(host, name, "***" if option.get("no_log") else show(value), message, _remedy(option))
         for message in result.error_messages
     ]
+    # A dictionary stays as it was written: its validated form has every key that its options know.
+    keep = option.get("type") in ("dict", "raw") or option.get("options")
+    return (value if keep or problems else result.validated_parameters[name]), problems
 
 
 def _plain(option: Mapping[str, Any]) -> dict[str, Any]:

@@ -149,6 +149,17 @@ def test_an_unknown_model_source_is_reported_at_its_place():
     assert ("gpu-1", "model_models[0].source") in found
 
 
+def test_values_from_the_command_line_get_their_types():
+    fleet = resolved([host("gpu-1", ["compute"], "10.0.0.2", "model", model_port="11435")])
+    assert one(fleet, "model")["publish"] == "10.0.0.2:11435"
+    assert one(fleet, "model")["variables"]["model_port"] == 11435
+
+
+def test_two_clients_may_not_share_a_secret():
+    found = problems(two_hosts(gate_clients=[{"name": "team-a"}, {"name": "team_a"}]))
+    assert "would share the secret gate_client_team_a" in found["edge", "gate_clients"].expected
+
+
 def test_a_missing_provider_is_reported():
     found = problems([host("edge", ["trusted"], "10.0.0.1", ["gate"])])
     assert "needs model, and no host runs it" in found["edge", "stacks"].expected
