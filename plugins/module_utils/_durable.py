@@ -38,12 +38,21 @@ def write_whole(path: str, data: bytes, mode: int = 0o600, owner: tuple[int, int
     with os.fdopen(handle, "wb") as file:
         file.write(data)
         if owner and owner != (os.geteuid(), os.getegid()):
-            os.fchown(file.fileno(), *owner)
+            give(file.fileno(), owner, path)
         os.fchmod(file.fileno(), mode)
         file.flush()
         os.fsync(file.fileno())
     os.replace(half, path)
     sync_folder(folder)
+
+
+def give(target: int | str, owner: tuple[int, int], path: str) -> None:
+    """Make a file (its path or handle) belong to an account. Raises OSError with the remedy where that needs root."""
+    try:
+        os.chown(target, *owner)
+    except PermissionError as error:
+        reason = f"{path} has to belong to {owner[0]}:{owner[1]}, and only root can give files away"
+        raise OSError(f"{reason}; connect as root, or set ansible_become: true") from error
 
 
 def write_json(path: str, value: Any) -> None:
@@ -160,6 +169,10 @@ def look_at_files(stack_dir: str) -> dict[str, FileFacts]:
 
 
 def ids(owner: str) -> tuple[int, int]:
-    """(uid, gid) of "uid:gid". Raises ValueError."""
+    """(uid, gid) of "uid:gid". Raises ValueError.
+
+    "0:0" is the account that the engine runs as: root on a host, the operator on a machine of their own.
+    """
     uid, _colon, gid = owner.partition(":")
-    return int(uid), int(gid or uid)
+    found = int(uid), int(gid or uid)
+    return (os.geteuid(), os.getegid()) if found == (0, 0) else found

@@ -16,6 +16,7 @@ from typing import Any
 from ._durable import (
     FileFacts,
     facts,
+    give,
     ids,
     is_ours,
     leftovers,
@@ -103,7 +104,7 @@ def make_directories(directories: Iterable[Mapping[str, str]]) -> list[str]:
         os.makedirs(path, mode=0o755, exist_ok=True)
         info = os.stat(path)
         if (info.st_uid, info.st_gid) != owner:
-            os.chown(path, *owner)
+            give(path, owner, path)
         if stat.S_IMODE(os.stat(path).st_mode) != mode:
             os.chmod(path, mode)
         if missing or (info.st_uid, info.st_gid) != owner or stat.S_IMODE(info.st_mode) != mode:
@@ -142,7 +143,7 @@ def _make_parents(target: str, path: str, owner: tuple[int, int]) -> None:
         if secret:
             info = os.stat(folder)
             if (info.st_uid, info.st_gid) != owner:
-                os.chown(folder, *owner)
+                give(folder, owner, folder)
 
 
 def _remove_if_empty(folder: str) -> None:
