@@ -145,16 +145,19 @@ def application(host: Host) -> Iterator[None]:
     file = f"{STACK}/config/dynamic/test.yaml"
     write(host, "/run/hearth-test.py", APPLICATION)
     write(host, file, json.dumps(found))
+    host.run("systemctl stop hearth-test")  # an aborted run's
     host.check_output(
         "systemd-run --quiet --unit hearth-test python3 /run/hearth-test.py %s %s", gateway, str(PORT)
     )
-    for _attempt in range(30):
-        if ask(host).status == 200:
-            break
-        time.sleep(0.5)
-    yield
-    host.run("systemctl stop hearth-test")
-    host.run("rm -f /run/hearth-test.py %s", file)
+    try:
+        for _attempt in range(30):
+            if ask(host).status == 200:
+                break
+            time.sleep(0.5)
+        yield
+    finally:
+        host.run("systemctl stop hearth-test")
+        host.run("rm -f /run/hearth-test.py %s", file)
 
 
 def write(host: Host, path: str, text: str) -> None:
