@@ -1,0 +1,232 @@
+"""One compute host of the lab, on which deploys are made to fail in every way that a host or an operator can.
+
+`words` is the service that suffers: Ollama under another name, in a folder of roles of the operator's own, quick to get
+healthy and quick to give up, with a variable for each way to break it. Beside it runs `ollama` itself.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ..e2e.conftest import BIN, GPU_2, LAB, ROOT, Dumper, Platform, Run
+from ..lab import hosts as lab_hosts
+from ..lab import ssh, table
+
+HOST = "gpu-2"
+MACHINE = table.hosts()[HOST]
+ROLES = Path(__file__).parent / "roles"
+KILLER = Path(__file__).parent / "killer.py"
+PORTS = {"ollama": 11434, "words": 11436}
+STATE = "/var/lib/hearth"
+
+
+class Long(Platform):
+    """The platform of these tests; `versions` of its one host are told apart by a word in their configuration."""
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """A deploy that goes on by itself, in a process group of its own."""
+        return subprocess.Popen(
+            [*self.command("deploy-stacks"), "--limit", HOST, *arguments],
+            cwd=ROOT,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    def command(self, playbook: str) -> list[str]:
+        return [
+            str(BIN / "ansible-playbook"),
+            *("-i", str(self.inventory)),
+            *("--vault-password-file", str(LAB / "vault_pass")),
+            *("-e", f"@{LAB / 'images.yml'}"),
+            f"playbooks/{playbook}.yml",
+        ]
+
+    def deploy(self, *arguments: str, inventory: Path | None = None) -> Run:
+        return super().deploy("--limit", HOST, *arguments, inventory=inventory)
+
+    def words(self, *arguments: str, **variables: Any) -> Run:
+        """Deploy `words` alone, with these variables of it."""
+        return self.deploy("--tags", "words", *self.chosen(**variables), *arguments)
+
+    @staticmethod
+    def chosen(**variables: Any) -> list[str]:
+        return ["-e", json.dumps({f"words_{name}": value for name, value in variables.items()})]
+
+    def host(self, command: str) -> str:
+        return self.ssh(HOST, command)
+
+    # What stands --------------------------------------------------------------------------------------------------
+
+    def answers(self, service: str = "words", patience: float = 0.0) -> None:
+        """Asks for a completion; raises AssertionError without one."""
+        body = {"model": "tiny", "messages": [{"role": "user", "content": "Hello."}], "max_tokens": 4}
+        asked = urllib.request.Request(
+            f"http://{GPU_2}:{PORTS[service]}/v1/chat/completions",
+            data=json.dumps(body).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        until = time.monotonic() + patience
+        while True:
+            try:
+                with urllib.request.urlopen(asked, timeout=60) as response:
+                    reply = json.loads(response.read())
+                assert reply["choices"][0]["message"]["content"] is not None
+                return
+            except (OSError, urllib.error.URLError) as error:
+                assert time.monotonic() < until, f"{service} does not answer: {error}"
+                time.sleep(0.3)
+
+    def version(self) -> str:
+        """The word that the running `words` was started with, which its files must say too."""
+        shown = self.host("docker inspect words --format '{{.Config.Labels.word}} {{.State.Running}}'; ")
+        word, running = shown.split()
+        assert running == "true"
+        assert self.host("cat /opt/stacks/words/config/word").strip() == word
+        return word
+
+    def heals(self, word: str) -> None:
+        """The next good run ends well without hand work, the one after it changes nothing, and both answer."""
+        run = self.words(word=word).succeeded()
+        assert run.recap[HOST]["failed"] == 0
+        assert self.version() == word
+        self.answers()
+        self.answers("ollama")
+        again = self.words(word=word).succeeded()
+        assert again.changed == 0, again.output
+
+    def quiet(self, patience: float = 120.0) -> None:
+        """Wait until no change is under way on the host."""
+        until = time.monotonic() + patience
+        while self.unfinished(running=True):
+            assert time.monotonic() < until, "a change goes on and on"
+            time.sleep(0.3)
+
+    def unfinished(self, running: bool = False) -> list[dict[str, Any]]:
+        """The transactions without a result; with `running`, those that a process works on."""
+        status = json.loads(self.host(f"python3 {STATE}/engine.py status {STATE}"))
+        return [
+            item
+            for item in status["transactions"]
+            if item["outcome"] is None and (item["running"] or not running)
+        ]
+
+    # Faults -------------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def killer(self, moment: str, victim: str, service: str = "words") -> Iterator[dict[str, Any]]:
+        """A program on the host that kills the next change of a service; what it did is filled in at the end.
+
+        moment: `STEP:PHASE` of the journal, or seconds after the submission. victim: see killer.py.
+        """
+        done: dict[str, Any] = {}
+        process = subprocess.Popen(
+            ssh.command(MACHINE, "python3", "-", STATE, service, moment, victim),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdin
+        assert process.stdout
+        process.stdin.write(KILLER.read_text())
+        process.stdin.close()
+        assert process.stdout.readline() == "ready\n"
+        yield done
+        done.update(json.loads(process.stdout.readline() or "{}"))
+        process.wait(timeout=60)
+
+    def wait_for_step(self, step: str, service: str = "words", seconds: float = 90) -> None:
+        """Return when the change under way has begun a step."""
+        self.host(
+            f"for i in $(seq {int(seconds * 20)}); do"
+            f" f=$(ls -td {STATE}/transactions/{service}/*/ | head -1);"
+            f' [ -e $f/result.json ] || ! grep -qs \'"step": "{step}"\' $f/journal.jsonl || exit 0;'
+            " sleep 0.05; done; exit 1"
+        )
+
+
+def finished(process: subprocess.Popen[str]) -> Run:
+    output, _errors = process.communicate(timeout=420)
+    return Run(subprocess.CompletedProcess(process.args, process.returncode, output, ""))
+
+
+def kill_group(process: subprocess.Popen[str]) -> None:
+    """SIGKILL of a whole ansible-playbook, workers and ssh included."""
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+@pytest.fixture(scope="session")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Long]:
+    subprocess.run([BIN / "python", "-m", "tests.lab", "up", HOST], cwd=ROOT, check=True)
+    subprocess.run(["make", "--silent", ".lab/vault_pass"], cwd=ROOT, check=True)
+    folder = tmp_path_factory.mktemp("inventory")
+    source = ROOT / "inventories" / "lab" / "group_vars" / "all" / "main.yml"
+    main = folder / "group_vars" / "all" / "main.yml"
+    main.parent.mkdir(parents=True)
+    text = source.read_text().replace("../../tests/lab", str(ROOT / "tests" / "lab"))
+    main.write_text(text.replace("(inventory_dir ~ '/../../.lab') | realpath", f"'{LAB}'"))
+    inventory = {
+        # Only looked at: a gateway on another host is why ollama publishes its port.
+        "trusted": {"hosts": {"edge": {"ansible_host": "10.77.0.10", "stacks": ["litellm", "traefik"]}}},
+        "compute": {
+            "hosts": {
+                HOST: {
+                    "ansible_host": GPU_2,
+                    "stacks": ["ollama", "words"],
+                    "service_folders": [str(ROLES)],
+                    "words_version": version_here(),
+                }
+            }
+        },
+    }
+    (folder / "hosts.yml").write_text(yaml.dump(inventory, Dumper=Dumper))
+    long = Long(folder)
+    long.play("secrets").succeeded()
+    long.deploy(*long.chosen(word="zero")).succeeded()
+    yield long
+    long.play("stop-stacks", "--limit", HOST, "--tags", "words")
+    shutil.rmtree(folder)
+
+
+def version_here() -> str:
+    """The tag of Ollama that the lab's hosts have."""
+    images = yaml.safe_load((LAB / "images.yml").read_text())
+    service = yaml.safe_load((ROOT / "roles" / "ollama" / "service.yml").read_text())
+    return str(images.get("ollama_version", service["variables"]["ollama_version"]))
+
+
+@pytest.fixture
+def zero(platform: Long) -> Long:
+    """The platform with the version `zero` of `words` committed, and answering."""
+    platform.words(word="zero").succeeded()
+    platform.answers()
+    platform.answers("ollama")
+    return platform
+
+
+def seeded(default: int) -> random.Random:
+    """A generator whose seed is printed, and may be given: HEARTH_SEED."""
+    seed = int(os.environ.get("HEARTH_SEED", default))
+    sys.stdout.write(f"seed {seed} (HEARTH_SEED={seed} repeats it)\n")
+    return random.Random(seed)
+
+
+__all__ = ["HOST", "MACHINE", "STATE", "Long", "finished", "kill_group", "lab_hosts", "seeded"]
