@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
+from . import off
 from . import secrets as secret_rules
 from .inventory import Host
 from .models import parse_models
@@ -13,6 +15,9 @@ from .problems import Problem, show
 from .service_spec import Secret, ServiceSpec
 
 _DOOR_PORTS = ("http", "https")
+_MEMORY = re.compile(r"^\d+(\.\d+)?\s*([kmgtKMGT]([iI]?[bB])?|[bB])?$")
+_CPUS = re.compile(r"^\d+(\.\d+)?$")
+_PINNED = re.compile(r"^(?!latest$)[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}(@sha256:[0-9a-f]{64})?$")
 _LIMITS = ("cpus", "memory", "reserve_cpus", "reserve_memory")
 
 
@@ -22,10 +27,8 @@ def instance(
     own = settings[host.name]
     variables = {name: host.variables.get(name, default) for name, default in spec.variables.items()}
     in_volumes = own["data_in"] == "volumes"
-    volumes = {name: f"{spec.name}_{name}" for name in spec.data}
-    directories = {
-        name: f"{own['data_dir']}/{item.path or f'{spec.name}/{name}'}" for name, item in spec.data.items()
-    }
+    volumes = off.volumes(spec)
+    directories = off.directories(spec, own["data_dir"])
     secrets = [
         item for secret in spec.secrets for item in expand(secret, {**spec.variables, **host.variables})
     ]
@@ -49,7 +52,7 @@ def instance(
             name: variables.get(variable) for name, variable in spec.front_door.items() if name in _DOOR_PORTS
         },
         "ca_file": f"{own['data_dir']}/{spec.front_door['ca']}" if "ca" in spec.front_door else None,
-        "images": _images(spec, variables, own["image_mirror"]),
+        "images": _images(spec, host, variables, own["image_mirror"], problems),
         "versions": {name: str(variables.get(image.version)) for name, image in spec.images.items()},
         "variables": variables,
         "resources": _resources(spec, host, problems),
@@ -79,9 +82,16 @@ def instance(
     }
 
 
-def _images(spec: ServiceSpec, variables: Mapping[str, Any], mirror: str) -> dict[str, str]:
+def _images(
+    spec: ServiceSpec, host: Host, variables: Mapping[str, Any], mirror: str, problems: list[Problem]
+) -> dict[str, str]:
     found = {}
     for container, image in spec.images.items():
+        version = str(variables.get(image.version))
+        if not _PINNED.match(version):
+            expected = "is not a pinned version: a tag, not latest, or tag@sha256:…"
+            remedy = f"leave it out for {spec.variables[image.version]}"
+            problems.append(Problem(host.name, image.version, show(version), expected, remedy))
         name = image.name
         if mirror:
             registry, _sep, path = name.partition("/")
@@ -105,8 +115,21 @@ def _resources(spec: ServiceSpec, host: Host, problems: list[Problem]) -> dict[s
                 Problem(host.name, variable, show(limits), expected, f"known: {', '.join(_LIMITS)}")
             )
         else:
+            problems.extend(_wrong_limits(host.name, variable, limits))
             merged[container].update(limits)
     return merged
+
+
+def _wrong_limits(host: str, variable: str, limits: Mapping[str, Any]) -> list[Problem]:
+    """Limits that Compose would refuse, on a host that was touched by then."""
+    problems = []
+    for name, value in limits.items():
+        memory = name.endswith("memory")
+        if not (_MEMORY if memory else _CPUS).match(str(value)):
+            expected = "is not an amount of memory" if memory else "is not a number of processors"
+            remedy = "write it like 512m or 2g" if memory else "write it like 2 or 0.5; 0 is no limit"
+            problems.append(Problem(host, f"{variable}.{name}", show(value), expected, remedy))
+    return problems
 
 
 def _http(spec: ServiceSpec, host: Host) -> dict[str, Any] | None:

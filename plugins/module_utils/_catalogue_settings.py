@@ -20,6 +20,7 @@ except ImportError:
     netaddr = Missing("netaddr")  # type: ignore[assignment]
 
 LABEL = re.compile(r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
+_MIRROR = re.compile(r"^[a-z0-9][a-z0-9.-]*(:\d+)?(/[a-z0-9._-]+)*$")
 _DOMAIN_OF = {"local": "localhost", "lan": "lan"}
 
 
@@ -35,7 +36,25 @@ def settings_of(hosts: Sequence[Host], problems: list[Problem]) -> dict[str, dic
         values["address"] = values["address"] or _default_address(host, len(hosts))
         settings[host.name] = values
     _check_domain(hosts, settings, problems)
+    _check_places(hosts, settings, problems)
     return settings
+
+
+def _check_places(
+    hosts: Sequence[Host], settings: Mapping[str, Mapping[str, Any]], problems: list[Problem]
+) -> None:
+    for host in hosts:
+        for name in ("stacks_dir", "data_dir", "state_dir"):
+            path = settings[host.name][name]
+            if not path.startswith("/") or path.rstrip("/") == "" or ".." in path.split("/"):
+                expected = "is not an absolute path of a directory of its own"
+                remedy = f"write it like {OPTIONS[name]['default']}"
+                problems.append(Problem(host.name, name, show(path), expected, remedy))
+        mirror = settings[host.name]["image_mirror"]
+        if mirror and not _MIRROR.match(mirror):
+            expected = "is not a registry's name: no scheme, no space"
+            remedy = "write it like registry.lan:5000 or registry.lan/mirror"
+            problems.append(Problem(host.name, "image_mirror", show(mirror), expected, remedy))
 
 
 def _check_domain(

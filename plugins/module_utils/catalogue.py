@@ -54,6 +54,7 @@ def resolve(specs: Mapping[str, ServiceSpec], hosts: Sequence[Host]) -> Platform
                 "directories": {
                     name: settings[host.name][name] for name in ("stacks_dir", "data_dir", "state_dir")
                 },
+                "data_in": settings[host.name]["data_in"],
             }
             for host in hosts
         },
@@ -112,7 +113,8 @@ def _typed_hosts(
         for name, why in host.broken.items():
             expected = f"cannot be resolved: {why}"
             problems.append(Problem(host.name, name, None, expected, "mend it, or remove it"))
-        variables = dict(host.variables)
+        # Nothing written after the colon means: not set.
+        variables = {name: value for name, value in host.variables.items() if value is not None}
         for name in [name for name in variables if name in known]:
             variables[name], wrong = typed(host.name, name, variables[name], known[name])
             if wrong:

@@ -63,7 +63,11 @@ def typed(host: str, name: str, value: Any, option: Mapping[str, Any]) -> tuple[
     option = {
         key: item for key, item in _plain(option).items() if key not in ("description", "default", "required")
     }
-    result = ArgumentSpecValidator({name: option}).validate({name: copy.deepcopy(value)})
+    try:
+        result = ArgumentSpecValidator({name: option}).validate({name: copy.deepcopy(value)})
+    except TypeError:  # Ansible's validator expects a dictionary wherever one has options
+        expected = f"is not {option.get('type')} of {option.get('elements', 'values')}"
+        return value, [Problem(host, name, show(value), expected, _remedy(option))]
     problems = [
         Problem(host, name, "***" if option.get("no_log") else show(value), message, _remedy(option))
         for message in result.error_messages

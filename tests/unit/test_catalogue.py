@@ -1,11 +1,14 @@
 """The catalogue, on services that do not exist: what it resolves may not depend on the names we ship."""
 
 import cProfile
+import random
 
 import pytest
 from ansible_collections.hearth.llm.plugins.module_utils import catalogue
 from ansible_collections.hearth.llm.plugins.module_utils.inventory import Host
+from ansible_collections.hearth.llm.plugins.module_utils.problems import report
 from ansible_collections.hearth.llm.plugins.module_utils.service_spec import SpecError, read
+from ansible_collections.hearth.llm.plugins.module_utils.variables import known_names
 from fleet import GATE, host, one, resolved, specs, two_hosts
 
 
@@ -127,6 +130,12 @@ def test_exports_change_only_with_what_others_see():
         ({"image_miror": "x"}, "image_miror", "rename it to image_mirror"),
         ({"gate_clients": [{"name": "a", "modles": []}]}, "gate_clients", "modles"),
         ({"gate_resources": {"gate": {"mem": "1g"}}}, "gate_resources.gate", "unknown keys mem"),
+        ({"gate_resources": {"gate": {"memory": "lots"}}}, "gate_resources.gate.memory", "like 512m or 2g"),
+        ({"gate_version": "latest"}, "gate_version", "leave it out for 2"),
+        ({"gate_clients": ["a"]}, "gate_clients", "known keys: name"),
+        ({"gate_clients": [7]}, "gate_clients", "known keys: name"),
+        ({"data_dir": "srv"}, "data_dir", "not an absolute path"),
+        ({"image_mirror": "https://mirror.lan"}, "image_mirror", "no scheme"),
         ({"gate_guard": "sso"}, "gate_guard", "needs a single sign-on service"),
         ({"gate_guard": "nobody"}, "gate_guard", "one of open"),
         ({"access": "publik"}, "access", "one of local, lan, public"),
@@ -168,6 +177,53 @@ def test_a_missing_provider_is_reported():
 def test_a_variable_of_ones_own_can_be_declared():
     assert problems(two_hosts(domains=["a"])) != {}
     assert problems(two_hosts(domains=["a"], own_variables=["domains"])) == {}
+
+
+def test_an_empty_value_means_not_set():
+    assert one(resolved(two_hosts(gate_hostname=None, domain=None)), "gate")["fqdn"] == "gate.lan"
+
+
+JUNK = [
+    None,
+    "",
+    0,
+    -1,
+    70000,
+    3.5,
+    True,
+    "a b",
+    "../up",
+    [],
+    [None],
+    [1, "a"],
+    [{}],
+    [{"name": None}],
+    {"a": 1},
+]
+JUNK += [{"gate": None}, {"gate": {"memory": "lots"}}, "fd00::1", "https://x", ["gate", "model"], "model"]
+
+
+def test_whatever_an_operator_writes_ends_in_a_report_and_never_in_a_crash():
+    described = specs()
+    names = list(known_names(described.values(), []))
+    for seed in range(1500):
+        chance = random.Random(seed)
+        hosts = [
+            Host(
+                old.name,
+                old.groups,
+                values := {**old.variables, **chance_values(chance, names)},
+                tuple(values),
+            )
+            for old in two_hosts()
+        ]
+        platform = catalogue.resolve(described, hosts)
+        catalogue.check_secrets(platform, hosts)
+        report(platform.problems, f"in seed {seed}")
+
+
+def chance_values(chance, names):
+    return {name: chance.choice(JUNK) for name in chance.sample(names, chance.randint(1, 4))}
 
 
 def test_all_problems_are_found_at_once():
