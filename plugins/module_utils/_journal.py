@@ -2,7 +2,7 @@
 """A transaction's directory on the host: what was asked for, how far it came, how it ended.
 
     <state_dir>/transactions/<service>/<id>/
-        plan.json  new/  previous/  previous.json  journal.jsonl  progress.jsonl  result.json  running (a lock)
+        plan.json  new/  previous/  previous.json  journal.jsonl  progress.jsonl  result.json  running, working (locks)
 
 One directory per submission: two that are submitted for the same service never share one.
 Part of the program that stays on hosts (see transaction.py): standard library only, Python 3.9 and newer.

@@ -25,9 +25,10 @@ import json
 import os
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, NoReturn
 
 from . import _durable, _stack_files
 from ._bring_up import Failure, take_down
@@ -36,6 +37,7 @@ from ._journal import COMMIT, Folder, decide, folders, private_folders, reached
 from ._steps import Transaction, make_result, release_images, state_path
 
 _SAY_AGAIN = 5.0
+_WORKING = "working"
 _REMOVE_PATIENCE = 300.0
 _RECOVER_PATIENCE = 3600.0
 
@@ -76,8 +78,13 @@ def _read_text(path: str) -> str:
         return ""
 
 
-def run(state_dir: str, service: str, identity: str, folder: Folder | None = None) -> dict[str, Any] | None:
-    """Carry out a submitted transaction; None when it has a runner or a result already."""
+def run(
+    state_dir: str, service: str, identity: str, folder: Folder | None = None, guarded: bool = False
+) -> dict[str, Any] | None:
+    """Carry out a submitted transaction; None when it has a runner or a result already.
+
+    guarded: in a process of its own, so that when that one is killed this one ends what it began.
+    """
     folder = folder or Folder(state_dir, service, identity)
     runner = folder.lock()
     if runner is None or folder.result() is not None:
@@ -91,7 +98,7 @@ def run(state_dir: str, service: str, identity: str, folder: Folder | None = Non
                 recover_all(state_dir, docker, lambda text: folder.say("submitted", text))
             except EngineError as problem:
                 raise Failure(f"Docker does not answer: {problem}") from problem
-            result = Transaction(folder, docker).run()
+            result = _run_guarded(folder, docker) if guarded else Transaction(folder, docker).run()
             _forget_older(folder)
             return result
     except (Busy, Failure) as problem:
@@ -102,6 +109,40 @@ def run(state_dir: str, service: str, identity: str, folder: Folder | None = Non
         return result
     finally:
         os.close(runner)
+
+
+def _run_guarded(folder: Folder, docker: Docker) -> dict[str, Any]:
+    """Carry it out in a worker; when the worker dies without a result (memory runs out), end it here and now.
+
+    The worker's own lock goes on to the commands that it starts: an orphaned `docker compose up` is waited for.
+    """
+    worker = os.fork()
+    if not worker:
+        _work(folder, docker)
+    os.waitpid(worker, 0)
+    result = folder.result()
+    if result is not None:
+        return result
+    folder.say("submitted", f"was killed at {reached(folder.journal())}; ends it")
+    until = time.monotonic() + _RECOVER_PATIENCE
+    while (handle := _durable.try_lock(folder.inside(_WORKING))) is None and time.monotonic() < until:
+        time.sleep(0.2)
+    if handle is not None:
+        os.close(handle)
+    return _recover_one(folder, docker)
+
+
+def _work(folder: Folder, docker: Docker) -> NoReturn:
+    """The worker's life."""
+    code = 1
+    try:
+        handle = _durable.try_lock(folder.inside(_WORKING))
+        Transaction(folder, Docker(docker.program, (*docker.hold, *([handle] if handle else [])))).run()
+        code = 0
+    except BaseException:  # said in runner.log; the process that waits does what is left
+        traceback.print_exc()
+    finally:
+        os._exit(code)
 
 
 def recover(state_dir: str) -> list[dict[str, Any]]:
@@ -212,7 +253,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.umask(0o022)
     try:
         if options.command == "run":
-            result: Any = run(options.state_dir, options.service, options.id)
+            result: Any = run(options.state_dir, options.service, options.id, guarded=True)
         else:
             result = {"recover": recover, "status": status}[options.command](options.state_dir)
     except (Busy, Failure, EngineError, OSError) as problem:

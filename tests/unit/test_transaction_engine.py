@@ -619,16 +619,18 @@ def wait_for(condition, seconds=20):
         time.sleep(0.05)
 
 
-def runner_of(folder):
-    """The pid of the detached process that carries out a transaction."""
+def engines_of(folder):
+    """The pids of the detached processes that carry out a transaction, the worker last."""
     found = subprocess.run(
         ["ps", "-ww", "-eo", "pid,args"], capture_output=True, text=True, check=True
     ).stdout
-    (line,) = [line for line in found.splitlines() if folder.id in line and "engine.py run" in line]
-    return int(line.split()[0])
+    lines = [line for line in found.splitlines() if folder.id in line and "engine.py run" in line]
+    return sorted(int(line.split()[0]) for line in lines)
 
 
-def test_sigkill_of_the_runner_in_the_middle_of_compose_up(running):
+@pytest.fixture
+def in_compose_up(running):
+    """A submitted change in the middle of a `docker compose up` that goes on for seconds."""
     more = f"""    depends_on: {{base: {{condition: service_healthy}}}}
   base:
     image: {running.image}:1
@@ -639,9 +641,15 @@ def test_sigkill_of_the_runner_in_the_middle_of_compose_up(running):
     plan = running.plan(config="two", more=more, deadline=60)
     folder = Folder(running.state_dir, running.name, job.submit(running.state_dir, running.name, plan))
     wait_for(lambda: any(item["service"] == "base" for item in running.containers()))
-    os.kill(runner_of(folder), signal.SIGKILL)
-    wait_for(lambda: not folder.is_running())
-    followed = job.follow(running.state_dir, running.name, folder.id, 0, 0)
+    return folder
+
+
+def test_sigkill_of_the_engine_in_the_middle_of_compose_up(running, in_compose_up):
+    for number in (signal.SIGSTOP, signal.SIGKILL):
+        for pid in engines_of(in_compose_up):
+            os.kill(pid, number)
+    wait_for(lambda: not in_compose_up.is_running())
+    followed = job.follow(running.state_dir, running.name, in_compose_up.id, 0, 0)
     assert followed["finished"]
     assert followed["result"]["stands"] == "unknown"
     # The orphaned `docker compose up` still holds the host; the recovery waits for it instead of working against it.
@@ -656,6 +664,15 @@ def test_sigkill_of_the_runner_in_the_middle_of_compose_up(running):
     (result,) = json.loads(done.stdout)
     assert result["outcome"] == "undone"
     assert running.stands()[1:] == ("healthy", "one", "one")
+
+
+def test_a_killed_worker_is_undone_at_once(running, in_compose_up):
+    os.kill(engines_of(in_compose_up)[-1], signal.SIGKILL)
+    ended = job.follow(running.state_dir, running.name, in_compose_up.id, 0, 60)
+    assert (ended["result"]["outcome"], ended["result"]["stands"]) == ("undone", "previous")
+    assert "was interrupted at the step 'up'" in ended["result"]["error"]["message"]
+    assert running.stands()[1:] == ("healthy", "one", "one")
+    assert running.recover() == []
 
 
 # Submitted and followed ------------------------------------------------------------------------------------------
