@@ -13,7 +13,7 @@ from ..module_utils import catalogue, closing
 from ..plugin_utils import platform_run, scope
 from ..plugin_utils.look import FACT
 
-PROOF_CALLBACK = "hearth.llm.proof"
+OWN_DISPLAY = "hearth.llm.hearth"
 
 
 class ActionModule(ActionBase):
@@ -35,10 +35,12 @@ class ActionModule(ActionBase):
         }
         stale = closing.stale(fleet, rows, scope.selects(task_vars), catalogue.dependents)
         looks = {host: task_vars["hostvars"][host].get(FACT) for host in scope.hosts(task_vars)}
-        orphans = closing.orphans(fleet, {host: look for host, look in looks.items() if look})
+        stopped = list(platform_run.kept_all("stopped"))
+        stale += closing.stale_without(stopped, scope.selects(task_vars))
+        orphans = closing.orphans(fleet, {host: look for host, look in looks.items() if look}, stopped)
         lines = [answer["line"] for found in proofs for answer in found["answers"]]
-        text = closing.text(fleet, rows, health, stale, orphans, check=self._task.check_mode)
-        if PROOF_CALLBACK not in C.CALLBACKS_ENABLED:  # else it repeats them as the very last lines
+        text = closing.text(fleet, rows, health, stale, orphans, self._task.check_mode, stopped)
+        if OWN_DISPLAY != C.DEFAULT_STDOUT_CALLBACK:  # else they come as the very last lines
             text = "\n".join([text, *lines])
         Display().display(text)
         return {**result, "hearth_proof": lines, "stale": stale, "orphans": orphans, "answers": proofs}

@@ -12,6 +12,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.parsing.vault import AnsibleVaultError, VaultLib, is_encrypted
 from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
 
 from ..module_utils import catalogue
 from ..module_utils.secrets import generate
@@ -35,6 +36,10 @@ class ActionModule(ActionBase):
                 "The inventory is not a file or a folder, so there is no place for its vault"
             )
         platform, hosts = platform_run.resolve(task_vars)
+        unreadable = sorted({name for host in hosts for name in host.broken if name.startswith("vault_")})
+        if unreadable:
+            remedy = "is the vault password the right one? Nothing was written"
+            raise AnsibleActionFail(f"{', '.join(unreadable)} cannot be decrypted: {remedy}")
         there = {name: value for host in hosts for name, value in host.variables.items()}
         missing = catalogue.missing_secrets(platform, there)
         file = vault_file(Path(task_vars["inventory_dir"]) / _FOLDER)
@@ -45,7 +50,9 @@ class ActionModule(ActionBase):
         if missing and not self._task.check_mode:
             append(file, "".join(self._entry(secret) for secret in missing))
         names = ", ".join(f"vault_{secret.name}" for secret in missing)
-        said = f"made {names} in {file}" if missing else "every secret is there"
+        made = "would make" if self._task.check_mode else "made"
+        said = f"{made} {names} in {file}" if missing else "every secret is there"
+        Display().display(f" {said}")
         return {**result, "changed": bool(missing), "msg": said, "secrets": rows}
 
     def _entry(self, secret: Secret) -> str:

@@ -169,6 +169,8 @@ def check_secrets(platform: Platform, hosts: Sequence[Host]) -> list[Problem]:
     for service in platform.fleet["services"]:
         host = by_name[service["host"]]
         for name in service["secrets"]:
+            if f"vault_{name}" in host.broken:
+                continue  # reported already, with the reason
             value = host.variables.get(f"vault_{name}")
             problems.extend(secret_rules.check(EVERY_HOST, platform.secrets[name], value))
     return list(dict.fromkeys(problems))

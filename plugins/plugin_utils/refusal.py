@@ -11,4 +11,4 @@ from ansible.utils.display import Display
 def refusal(report: str) -> dict[str, Any]:
     """A failed task's result. Ansible repeats a message in an indented block; a report is printed as it is."""
     Display().display(f"\n{report}\n")
-    return {"failed": True, "msg": report.split("\n", 1)[0]}
+    return {"failed": True, "told": True, "msg": report.split("\n", 1)[0]}
