@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -29,8 +29,14 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         task_vars = task_vars or {}
         platform, hosts = platform_run.resolve(task_vars)
+        names = {service["name"] for service in platform.fleet["services"]}
+        strange = [tag for tag in _tags(task_vars) if tag not in names | _OWN_TAGS]
+        # A service that no host lists any more is still a tag: it may run somewhere, and then it is stopped.
+        left = set(platform_run.load_specs(platform_run.own_folders(task_vars))) if strange else set()
         problems = (
-            platform.problems + catalogue.check_secrets(platform, hosts) + unknown_tags(task_vars, platform)
+            platform.problems
+            + catalogue.check_secrets(platform, hosts)
+            + unknown_tags([tag for tag in strange if tag not in left], names)
         )
         if problems:
             return {**result, **refusal(report(problems, f"in {inventory_name(task_vars)}"))}
@@ -40,7 +46,11 @@ class ActionModule(ActionBase):
         return {
             **result,
             "msg": f"{services} services on {len(hosts)} hosts, no problem found",
-            "ansible_facts": {"hearth_stages": stages, "hearth_stacks": all_stacks(stages)},
+            "ansible_facts": {
+                "hearth_stages": stages,
+                "hearth_stacks": all_stacks(stages),
+                "hearth_tags_to_find": [tag for tag in task_vars.get("ansible_run_tags", ()) if tag in left],
+            },
         }
 
 
@@ -62,16 +72,21 @@ def all_stacks(stages: Mapping[str, Mapping[str, list[dict[str, str]]]]) -> dict
     return stacks
 
 
-def unknown_tags(task_vars: Mapping[str, Any], platform: catalogue.Platform) -> list[Problem]:
+def _tags(task_vars: Mapping[str, Any]) -> list[str]:
+    return [*task_vars.get("ansible_run_tags", ()), *task_vars.get("ansible_skip_tags", ())]
+
+
+def unknown_tags(tags: Iterable[str], names: Collection[str]) -> list[Problem]:
     """A tag that selects nothing would end in a green run that did nothing."""
-    names = {service["name"] for service in platform.fleet["services"]}
     problems = []
-    for tag in [*task_vars.get("ansible_run_tags", ()), *task_vars.get("ansible_skip_tags", ())]:
-        if tag not in names | _OWN_TAGS:
-            similar = get_close_matches(tag, names, n=1)
-            hint = f"did you mean {similar[0]}? " if similar else ""
-            remedy = f"{hint}tags are the services' names: {', '.join(sorted(names))}"
-            problems.append(Problem(EVERY_HOST, "--tags", tag, "is not a service of this inventory", remedy))
+    for tag in tags:
+        similar = get_close_matches(tag, names, n=1)
+        hint = f"did you mean {similar[0]}? " if similar else ""
+        remedy = (
+            f"{hint}tags are the services' names: {', '.join(sorted(names))}; "
+            "a stack that left the inventory together with its folder is stopped by a run without tags"
+        )
+        problems.append(Problem(EVERY_HOST, "--tags", tag, "is not a service of this inventory", remedy))
     return problems
 
 

@@ -8,9 +8,9 @@ from typing import Any
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
-from ..module_utils import catalogue, preflight
+from ..module_utils import catalogue, off, preflight
 from ..module_utils.problems import report
-from ..plugin_utils import platform_run
+from ..plugin_utils import platform_run, scope
 from ..plugin_utils.look import FACT, take_look
 from ..plugin_utils.refusal import refusal
 
@@ -24,10 +24,14 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         task_vars = task_vars or {}
         host = task_vars["inventory_hostname"]
-        services = catalogue.instances(platform_run.fleet(task_vars), host)
+        fleet = platform_run.fleet(task_vars)
+        services = catalogue.instances(fleet, host)
         look = take_look(self, task_vars)
+        left = off.off(fleet, host, look)
         managed = boolean(task_vars.get("host_manage_engine", True))
-        problems = preflight.problems(host, services, look, managed)
+        problems = preflight.problems(host, services, look, managed, left)
         if problems:
             return {**result, **refusal(report(problems, f"on {host}"))}
-        return {**result, "ansible_facts": {FACT: look}, "msg": "ready"}
+        selected = scope.selects(task_vars)
+        covered = [name for name in left if selected({"name": name, "host": host})]
+        return {**result, "ansible_facts": {FACT: look, "hearth_off": covered}, "msg": "ready"}

@@ -19,7 +19,7 @@ from ansible.plugins.action import ActionBase
 from ansible.template import trust_as_template
 from ansible.utils.display import Display
 
-from ..module_utils import catalogue
+from ..module_utils import catalogue, off
 from ..module_utils.compare import differences
 from ..module_utils.digest import digest
 from ..plugin_utils import platform_run
@@ -47,9 +47,9 @@ class ActionModule(ActionBase):
         task_vars = task_vars or {}
         _validation, arguments = self.validate_argument_spec(argument_spec=_OPTIONS)
         host, name = task_vars["inventory_hostname"], arguments["name"]
-        service = self._service(task_vars, host, name)
         if arguments["state"] == "absent":
-            return {**result, **self._stop(service, task_vars)}
+            return {**result, **self._stop(host, name, task_vars)}
+        service = self._service(task_vars, host, name)
         files = self._render(service, platform_run.fleet(task_vars), task_vars)
         look = look_at(self, task_vars, service)
         wanted = {file.path: (file.sha256, file.mode) for file in files}
@@ -120,11 +120,27 @@ class ActionModule(ActionBase):
         told = refusal(summary(service, ended))
         return {**told, "outcome": ended["outcome"], "stands": ended["stands"], "seconds": ended["seconds"]}
 
-    def _stop(self, service: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+    def _stop(self, host: str, name: str, task_vars: dict[str, Any]) -> dict[str, Any]:
         """Off is not gone: containers and files go, data stays."""
-        plan = json.dumps({"project": service["name"], "stack_dir": service["stack_dir"]})
-        common = {"name": service["name"], "state_dir": service["state_dir"]}
-        return self._module({**common, "state": "absent", "plan": plan}, task_vars)
+        fleet = platform_run.fleet(task_vars)
+        settings = fleet["hosts"][host]
+        directories = settings["directories"]
+        listed = name in settings["services"]
+        # Of a stack that is not in the inventory the host removes what it committed, and nothing else of that name.
+        plan = {"project": name, "stack_dir": f"{directories['stacks_dir']}/{name}"} if listed else {}
+        common = {"name": name, "state_dir": directories["state_dir"]}
+        found = self._module({**common, "state": "absent", "plan": json.dumps(plan)}, task_vars)
+        if found["changed"] and not listed:
+            spec = platform_run.load_specs(platform_run.own_folders(task_vars)).get(name)
+            where = {**directories, "data_in": settings["data_in"]}
+            row = {
+                "host": host,
+                "name": name,
+                "data": off.places(spec, where) if spec else None,
+                "known_to": off.knew(fleet, host, name, spec),
+            }
+            platform_run.keep(f"stopped/{host}-{name}", row)
+        return found
 
     def _module(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         found = self._execute_module("hearth.llm.stack", module_args=arguments, task_vars=task_vars)

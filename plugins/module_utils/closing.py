@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from .off import off
+
 Row = Mapping[str, Any]
 
 
@@ -29,13 +31,26 @@ def stale(
     return list(found.values())
 
 
-def orphans(fleet: Mapping[str, Any], looks: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
-    """Stacks that Hearth deployed on a host and that its inventory no longer has: [{host, name}]."""
+def stale_without(stopped: Iterable[Row], selected: Callable[[Row], bool]) -> list[dict[str, str]]:
+    """Services outside this run that still know a stack that it stopped: [{host, name, why}]."""
+    return [
+        {**other, "why": f"knew {row['name']} on {row['host']}"}
+        for row in stopped
+        for other in row["known_to"]
+        if not selected(other)
+    ]
+
+
+def orphans(
+    fleet: Mapping[str, Any], looks: Mapping[str, Mapping[str, Any]], stopped: Iterable[Row]
+) -> list[dict[str, str]]:
+    """Stacks that left the inventory and that this run did not stop: [{host, name}]."""
+    done = {(row["host"], row["name"]) for row in stopped}
     return [
         {"host": host, "name": name}
         for host, look in looks.items()
-        for name, stack in look["stacks"].items()
-        if stack.get("state") and name not in fleet["hosts"][host]["services"]
+        for name in off(fleet, host, look)
+        if (host, name) not in done
     ]
 
 
@@ -46,19 +61,21 @@ def text(
     stale_services: Sequence[Mapping[str, str]],
     orphaned: Sequence[Mapping[str, str]],
     check: bool,
+    stopped: Sequence[Row] = (),
 ) -> str:
     """Changes, the count, a table of what is where, and what is left to do."""
-    parts = [_changes(rows, check), _count(rows, check), _table(fleet, health)]
+    parts = [_changes(rows, stopped, check), _count(rows, stopped, check), _table(fleet, health)]
     if stale_services:
         parts.append(_stale(stale_services))
     parts += [
-        f" {item['host']}: {item['name']} is no longer in its stacks and still runs; it is left as it is"
+        f" {item['host']}: {item['name']} is no longer in its stacks and was not stopped;"
+        " a run that covers it, and in which nothing fails, stops it"
         for item in orphaned
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _changes(rows: Sequence[Row], check: bool) -> str:
+def _changes(rows: Sequence[Row], stopped: Sequence[Row], check: bool) -> str:
     word = "would change" if check else "changed"
     table = []
     for row in rows:
@@ -75,20 +92,31 @@ def _changes(rows: Sequence[Row], check: bool) -> str:
             else f"healthy after {row['seconds']:.0f} s"
         )
         table.append((row["host"], row["name"], what, why or _versions(row), after))
+    word = "would stop" if check else "stopped"
+    table += [(row["host"], row["name"], word, _left(row["data"]), "") for row in stopped]
     return _columns(table)
+
+
+def _left(data: Sequence[str] | None) -> str:
+    """What became of a stopped stack's data; None where its service.yml is gone."""
+    if data is None:
+        return "its data stays; where, only its service.yml tells"
+    return f"data kept in {', '.join(data)}" if data else "it has no data"
 
 
 def _versions(row: Row) -> str:
     return row["versions"].get(row["name"]) or next(iter(row["versions"].values()), "")
 
 
-def _count(rows: Sequence[Row], check: bool) -> str:
-    if not rows:
+def _count(rows: Sequence[Row], stopped: Sequence[Row], check: bool) -> str:
+    if not rows and not stopped:
         return ""
     failed = sum(row["failed"] for row in rows)
     changed = sum(row["changed"] and not row["failed"] for row in rows)
     same = len(rows) - failed - changed
-    return f" {same} unchanged · {changed} {'would change' if check else 'changed'} · {failed} failed"
+    counts = [f"{same} unchanged", f"{changed} {'would change' if check else 'changed'}"]
+    counts += [f"{len(stopped)} {'would stop' if check else 'stopped'}"] if stopped else []
+    return " " + " · ".join([*counts, f"{failed} failed"])
 
 
 def _table(fleet: Mapping[str, Any], health: Mapping[tuple[str, str], str]) -> str:

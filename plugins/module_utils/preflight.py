@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from ._catalogue_names import ports
@@ -18,12 +18,16 @@ _ANYWHERE = ("0.0.0.0", "::", "")
 
 
 def problems(
-    host: str, services: Sequence[Mapping[str, Any]], look: Mapping[str, Any], engine_managed: bool
+    host: str,
+    services: Sequence[Mapping[str, Any]],
+    look: Mapping[str, Any],
+    engine_managed: bool,
+    off: Collection[str] = (),
 ) -> list[Problem]:
     """Everything in the way of deploying these services on this host.
 
     services: this host's service dictionaries; look: the result of hearth.llm.look; engine_managed: whether
-    roles/host may install a missing engine.
+    roles/host may install a missing engine; off: stacks that run here and left the inventory.
     """
     if not services:
         return []
@@ -31,7 +35,7 @@ def problems(
         *_engine(host, look["engine"], engine_managed),
         *_architecture(host, look["system"]),
         *_disks(host, look["disks"]),
-        *_busy_ports(host, services, look["listening"]),
+        *_busy_ports(host, services, look["listening"], off),
     ]
 
 
@@ -84,7 +88,10 @@ def _disks(host: str, disks: Mapping[str, Mapping[str, Any]]) -> list[Problem]:
 
 
 def _busy_ports(
-    host: str, services: Iterable[Mapping[str, Any]], listening: Sequence[Mapping[str, Any]]
+    host: str,
+    services: Iterable[Mapping[str, Any]],
+    listening: Sequence[Mapping[str, Any]],
+    off: Collection[str],
 ) -> list[Problem]:
     found = []
     for service in services:
@@ -93,6 +100,10 @@ def _busy_ports(
                 if _collide(wanted, other) and other.get("project") != service["name"]:
                     expected = f"the port is held by {_holder(other)}"
                     remedy = f"stop it, or set {wanted['variable']} to a free port"
+                    if (
+                        other.get("project") in off
+                    ):  # stopped only after the deploys, which this port is in the way of
+                        remedy = f"leave {service['name']} out of stacks for one run, which stops {other['project']}"
                     found.append(Problem(host, wanted["variable"], str(wanted["port"]), expected, remedy))
                     break
     return found

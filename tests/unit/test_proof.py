@@ -71,7 +71,8 @@ def test_a_stack_that_left_the_inventory_is_an_orphan():
     looks = {
         "edge": {"stacks": {"gate": {"state": {}}, "old": {"state": {"format": 1}}, "never": {"state": None}}}
     }
-    assert closing.orphans(FLEET, looks) == [{"host": "edge", "name": "old"}]
+    assert closing.orphans(FLEET, looks, []) == [{"host": "edge", "name": "old"}]
+    assert closing.orphans(FLEET, looks, [{"host": "edge", "name": "old"}]) == []
 
 
 def test_the_report_tells_changes_count_and_table():
@@ -80,6 +81,26 @@ def test_the_report_tells_changes_count_and_table():
     assert "edge   gate   changed   config/a changed   healthy after 6 s" in text
     assert "1 unchanged · 1 changed · 0 failed" in text
     assert "gate   edge   https://gate.lan   Gate 2   healthy" in text
+
+
+def stopped(**changes):
+    row = {"host": "edge", "name": "old", "data": ["/srv/docker/old/data"], "known_to": []}
+    return {**row, **changes}
+
+
+def test_the_report_tells_what_was_stopped_and_where_its_data_is():
+    text = closing.text(FLEET, [row("gate", "edge")], {}, [], [], False, [stopped()])
+    assert "edge   old   stopped   data kept in /srv/docker/old/data" in text
+    assert "1 unchanged · 0 changed · 1 stopped · 0 failed" in text
+    assert "edge   old   would stop" in closing.text(FLEET, [], {}, [], [], True, [stopped()])
+    assert "it has no data" in closing.text(FLEET, [], {}, [], [], False, [stopped(data=[])])
+    assert "service.yml" in closing.text(FLEET, [], {}, [], [], False, [stopped(data=None)])
+
+
+def test_what_knew_a_stopped_stack_is_stale_where_the_run_did_not_cover_it():
+    rows = [stopped(known_to=[{"host": "gpu-1", "name": "model"}, {"host": "edge", "name": "gate"}])]
+    left = closing.stale_without(rows, lambda service: service["host"] == "edge")
+    assert left == [{"host": "gpu-1", "name": "model", "why": "knew old on edge"}]
 
 
 def test_a_rollback_is_not_counted_as_a_change():
