@@ -15,6 +15,7 @@ from ansible.utils.display import Display
 from ..module_utils.models import Model, read_models
 from ..module_utils.ollama_modelfile import ModelfileError, definition
 from ..module_utils.problems import Problem, report, show
+from ..plugin_utils import platform_run
 from ..plugin_utils.follow import amount, follow
 
 _MODULE = "hearth.llm.ollama_model"
@@ -40,6 +41,11 @@ class ActionModule(ActionBase):
         }
         files: dict[str, str] = {}
         answer = self._rounds(options, files, prepared, host, task_vars)
+        if task_vars.get("hearth_compares"):
+            name = options.get("container", "ollama")
+            reasons = [f"model {step['model']} {step['why']}" for step in answer["planned"]]
+            row = {"host": host, "name": name, "changed": bool(reasons), "reasons": reasons}
+            platform_run.keep(f"compared/{host}-{name}-models", row)
         return {**result, **answer}
 
     def _rounds(

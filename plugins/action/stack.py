@@ -60,7 +60,8 @@ class ActionModule(ActionBase):
         if reasons and not self._task.check_mode:
             outcome.update(self._change(service, files, task_vars))
         before = (look["stacks"].get(name) or {}).get("state") or {}
-        self._keep(outcome, service, before)
+        # What playbooks/verify.yml compares is no result of the run that it is part of.
+        self._keep("compared" if task_vars.get("hearth_compares") else "results", outcome, service, before)
         return outcome
 
     def _service(self, task_vars: Mapping[str, Any], host: str, name: str) -> dict[str, Any]:
@@ -149,7 +150,11 @@ class ActionModule(ActionBase):
         return found
 
     def _keep(
-        self, outcome: Mapping[str, Any], service: Mapping[str, Any], before: Mapping[str, Any]
+        self,
+        folder: str,
+        outcome: Mapping[str, Any],
+        service: Mapping[str, Any],
+        before: Mapping[str, Any],
     ) -> None:
         """Remember the outcome for the run's closing report."""
         row = {key: service[key] for key in ("host", "name", "title", "url", "versions", "publish", "order")}
@@ -159,7 +164,7 @@ class ActionModule(ActionBase):
         row["outcome"] = outcome.get("outcome")
         row["seconds"] = sum((outcome.get("seconds") or {}).values()) if outcome.get("seconds") else None
         row["exports_changed"] = before.get("exports") != service["exports"]
-        platform_run.keep(f"results/{service['host']}-{service['name']}", row)
+        platform_run.keep(f"{folder}/{service['host']}-{service['name']}", row)
 
 
 def change_plan(service: Mapping[str, Any], files: list[File]) -> dict[str, Any]:

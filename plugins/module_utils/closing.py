@@ -94,7 +94,7 @@ def _changes(rows: Sequence[Row], stopped: Sequence[Row], check: bool) -> str:
         table.append((row["host"], row["name"], what, why or _versions(row), after))
     word = "would stop" if check else "stopped"
     table += [(row["host"], row["name"], word, _left(row["data"]), "") for row in stopped]
-    return _columns(table)
+    return columns(table)
 
 
 def _left(data: Sequence[str] | None) -> str:
@@ -120,7 +120,7 @@ def _count(rows: Sequence[Row], stopped: Sequence[Row], check: bool) -> str:
 
 
 def _table(fleet: Mapping[str, Any], health: Mapping[tuple[str, str], str]) -> str:
-    return _columns(
+    return columns(
         (
             service["name"],
             service["host"],
@@ -142,7 +142,8 @@ def _stale(services: Sequence[Mapping[str, str]]) -> str:
     )
 
 
-def _columns(rows: Iterable[Sequence[str]]) -> str:
+def columns(rows: Iterable[Sequence[str]]) -> str:
+    """A table as text, a blank before each line; empty without rows."""
     rows = [tuple(map(str, row)) for row in rows]
     if not rows:
         return ""
