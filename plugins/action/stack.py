@@ -19,7 +19,7 @@ from ansible.plugins.action import ActionBase
 from ansible.template import trust_as_template
 from ansible.utils.display import Display
 
-from ..module_utils import catalogue, off
+from ..module_utils import catalogue, job, off
 from ..module_utils.compare import differences
 from ..module_utils.digest import digest
 from ..plugin_utils import platform_run
@@ -52,7 +52,7 @@ class ActionModule(ActionBase):
         service = self._service(task_vars, host, name)
         files = self._render(service, platform_run.fleet(task_vars), task_vars)
         look = look_at(self, task_vars, service)
-        wanted = {file.path: (file.sha256, file.mode) for file in files}
+        wanted = {file.path: (file.sha256, file.mode, file.owner) for file in files}
         reasons = differences(wanted, service["images"], look, name)
         outcome = {**result, "changed": bool(reasons), "reasons": reasons, "service": name, "diff": []}
         if reasons and self._task.diff:
@@ -104,14 +104,14 @@ class ActionModule(ActionBase):
     ) -> dict[str, Any]:
         plan = json.dumps(change_plan(service, files))
         common = {"name": service["name"], "state_dir": service["state_dir"]}
-        started = self._module({**common, "state": "present", "plan": plan, "wait": 3}, task_vars)
+        # Named here: where the connection breaks before the answer came, asking again starts nothing twice.
+        identity = job.new_id()
 
         def poll(offset: int) -> dict[str, Any]:
+            arguments = {**common, "id": identity, "offset": offset}
             if offset == 0:
-                return started
-            return self._module(
-                {**common, "state": "follow", "id": started["id"], "offset": offset, "wait": 5}, task_vars
-            )
+                return self._module({**arguments, "state": "present", "plan": plan, "wait": 3}, task_vars)
+            return self._module({**arguments, "state": "follow", "wait": 5}, task_vars)
 
         ended = follow(
             Display(), poll, service["host"], service["name"], retry_on=(AnsibleConnectionFailure,)

@@ -26,6 +26,7 @@ SAVED_LOG_LINES = 500
 
 _CHECK_SECONDS = 120.0
 _ENGINE_PATIENCE = 60.0
+_UNDO_PAUSE = 3.0
 _STATE_KEYS = ("name", "title", "project", "stack_dir", "digest", "exports")
 _BEFORE_KEYS = ("id", "name", "service", "image", "image_id", "state", "health", "restarts", "started")
 
@@ -280,6 +281,23 @@ class Transaction:
             self._take_down(before)
             return "failed", "nothing"
         self._say("puts the previous version back")
+        until = time.monotonic() + float(self.plan["deadline"])
+        while True:
+            try:
+                self._put_back(before)
+                break
+            except (Failure, OSError) as problem:
+                # What is in the way may pass: an address that is gone with its cable, an engine that restarts.
+                if time.monotonic() >= until:
+                    raise
+                self._say(f"tries again, because {problem}")
+                time.sleep(_UNDO_PAUSE)
+        self._restate()
+        self._release_images(before)
+        self._say("the previous version is back and healthy")
+        return "undone", "previous"
+
+    def _put_back(self, before: Mapping[str, Any]) -> None:
         _stack_files.place(before["files"], self.folder.previous, self.stack_dir)
         for item in before["containers"]:
             self._point_back(item)
@@ -288,10 +306,6 @@ class Transaction:
         if any(self._is_reloaded(path) for path in before["changed_files"]):
             self._reload(attempt)
         attempt.wait_until_healthy()
-        self._restate()
-        self._release_images(before)
-        self._say("the previous version is back and healthy")
-        return "undone", "previous"
 
     def _restate(self) -> None:
         """The previous version runs in new containers: without this the next look would take them for strangers."""

@@ -8,11 +8,11 @@ from typing import Any
 
 
 def differences(
-    wanted: Mapping[str, tuple[str, str]], images: Mapping[str, str], look: Mapping[str, Any], name: str
+    wanted: Mapping[str, tuple[str, str, str]], images: Mapping[str, str], look: Mapping[str, Any], name: str
 ) -> list[str]:
     """The reasons to deploy a stack, in words; empty when the host already is as wanted.
 
-    wanted: path → (sha256, mode as octal text); images: container → image reference;
+    wanted: path → (sha256, mode as octal text, owner as uid:gid); images: container → image reference;
     look: the result of hearth.llm.look; name: the service.
     """
     stack = look["stacks"].get(name) or {}
@@ -27,16 +27,22 @@ def differences(
     )
 
 
-def _files(wanted: Mapping[str, tuple[str, str]], found: Mapping[str, Mapping[str, str]]) -> list[str]:
+def _files(wanted: Mapping[str, tuple[str, str, str]], found: Mapping[str, Mapping[str, str]]) -> list[str]:
     reasons = []
-    for path, (sha256, mode) in wanted.items():
+    for path, (sha256, mode, owner) in wanted.items():
         if path not in found:
             reasons.append(f"{path} added")
         elif found[path]["sha256"] != sha256:
             reasons.append(f"{path} changed")
         elif int(found[path]["mode"], 8) != int(mode, 8):
             reasons.append(f"{path} has mode {found[path]['mode']} instead of {mode}")
+        elif found[path]["owner"] != _in_full(owner):
+            reasons.append(f"{path} belongs to {found[path]['owner']} instead of {_in_full(owner)}")
     return reasons + [f"{path} removed" for path in found if path not in wanted]
+
+
+def _in_full(owner: str) -> str:
+    return owner if ":" in owner else f"{owner}:{owner}"
 
 
 def _containers(

@@ -94,15 +94,17 @@ def new_id() -> str:
 def submit(state_dir: str, service: str, plan: Mapping[str, Any], identity: str | None = None) -> str:
     """Hand a plan to a detached runner; returns the transaction's id once the runner has it.
 
-    A transaction with this id that is there already is not started again.
+    A transaction with this id that has begun, or ended, is not started again: a controller that lost its connection may
+    submit twice.
     """
     identity = identity or new_id()
     folder = _journal.Folder(state_dir, service, identity)
     engine = install(state_dir)
-    if folder.plan() is not None:
+    if folder.plan() is None:
+        folder.create({**plan, "id": identity})
+        folder.say("submitted", "handed over")
+    elif folder.is_running() or folder.journal() or folder.result():
         return identity
-    folder.create({**plan, "id": identity})
-    folder.say("submitted", "handed over")
     with open(folder.inside("runner.log"), "wb") as log:
         # A session of its own: it outlives the connection, and the controller.
         process = subprocess.Popen(

@@ -12,7 +12,6 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -25,7 +24,6 @@ import pytest
 import yaml
 
 from ..e2e.conftest import BIN, GPU_2, LAB, ROOT, Dumper, Platform, Run
-from ..lab import hosts as lab_hosts
 from ..lab import ssh, table
 
 HOST = "gpu-2"
@@ -88,15 +86,17 @@ class Long(Platform):
             try:
                 with urllib.request.urlopen(asked, timeout=60) as response:
                     reply = json.loads(response.read())
+            except (OSError, urllib.error.URLError) as error:
+                if time.monotonic() >= until:
+                    raise AssertionError(f"{service} does not answer: {error}") from error
+                time.sleep(0.3)
+            else:
                 assert reply["choices"][0]["message"]["content"] is not None
                 return
-            except (OSError, urllib.error.URLError) as error:
-                assert time.monotonic() < until, f"{service} does not answer: {error}"
-                time.sleep(0.3)
 
     def version(self) -> str:
         """The word that the running `words` was started with, which its files must say too."""
-        shown = self.host("docker inspect words --format '{{.Config.Labels.word}} {{.State.Running}}'; ")
+        shown = self.host("docker inspect words --format '{{.Config.Labels.word}} {{.State.Running}}'")
         word, running = shown.split()
         assert running == "true"
         assert self.host("cat /opt/stacks/words/config/word").strip() == word
@@ -225,8 +225,5 @@ def zero(platform: Long) -> Long:
 def seeded(default: int) -> random.Random:
     """A generator whose seed is printed, and may be given: HEARTH_SEED."""
     seed = int(os.environ.get("HEARTH_SEED", default))
-    sys.stdout.write(f"seed {seed} (HEARTH_SEED={seed} repeats it)\n")
+    print(f"seed {seed} (HEARTH_SEED={seed} repeats it)")
     return random.Random(seed)
-
-
-__all__ = ["HOST", "MACHINE", "STATE", "Long", "finished", "kill_group", "lab_hosts", "seeded"]

@@ -7,6 +7,7 @@ engine; `all`, also the docker commands that they started, as a power cut would.
 killed and where the journal stood.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -76,9 +77,7 @@ victims = {"worker": victims[-1:], "engine": victims, "all": sorted({*victims, *
 # All are stopped before the first one dies: none may notice that another is gone.
 for number in (signal.SIGSTOP, signal.SIGKILL):
     for pid in victims:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
-        except ProcessLookupError:
-            pass
 last = (journal(identity) or [{"step": "submitted", "phase": ""}])[-1]
 print(json.dumps({"id": identity, "killed": victims, "at": f"{last['step']}:{last['phase']}"}))

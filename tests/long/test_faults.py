@@ -32,7 +32,7 @@ def test_what_cannot_be_good_is_refused_before_anything_is_touched(zero, fault):
 UNDONE = {
     "a container that crashes": ({"program": ["sh", "-c", "echo no such model; exit 3"]}, "no such model"),
     "a health check that fails": ({"sign": "false"}, "not healthy within"),
-    "a memory limit that kills it": ({"memory": "6m"}, "restarted"),
+    "a memory limit that kills it": ({"memory": "16m"}, "restarted"),
     "a port that is taken": ({"port": 22}, "address already in use"),
     "more processors than there are": ({"more": "    cpus: 4096"}, "CPU"),
 }

@@ -6,15 +6,15 @@ import pytest
 from ansible_collections.hearth.llm.plugins.module_utils.compare import differences
 from ansible_collections.hearth.llm.plugins.module_utils.proof import health
 
-WANTED = {"compose.yaml": ("aa", "0644"), ".env.gate": ("bb", "0600")}
+WANTED = {"compose.yaml": ("aa", "0644", "0:0"), ".env.gate": ("bb", "0600", "0:0")}
 IMAGES = {"gate": "some/gate:2"}
 LOOK = {
     "images": {"some/gate:2": "sha256:1"},
     "stacks": {
         "gate": {
             "files": {
-                "compose.yaml": {"sha256": "aa", "mode": "0644"},
-                ".env.gate": {"sha256": "bb", "mode": "0600"},
+                "compose.yaml": {"sha256": "aa", "mode": "0644", "owner": "0:0"},
+                ".env.gate": {"sha256": "bb", "mode": "0600", "owner": "0:0"},
             },
             "state": {"containers": {"gate": {"id": "c1", "state": "running"}}},
             "containers": {
@@ -55,6 +55,10 @@ def test_a_host_that_is_as_wanted_has_no_differences():
         (
             changed("stacks", "gate", "files", ".env.gate", "mode", to="0644"),
             ".env.gate has mode 0644 instead of 0600",
+        ),
+        (
+            changed("stacks", "gate", "files", ".env.gate", "owner", to="7:7"),
+            ".env.gate belongs to 7:7 instead of 0:0",
         ),
         (
             changed("stacks", "gate", "files", "config/old", to={"sha256": "1", "mode": "0644"}),

@@ -28,10 +28,12 @@ from ansible_collections.hearth.llm.plugins.module_utils import (
     _durable,
     _journal,
     _stack_files,
+    _steps,
     job,
     look,
     transaction,
 )
+from ansible_collections.hearth.llm.plugins.module_utils._bring_up import Failure
 from ansible_collections.hearth.llm.plugins.module_utils._docker import Docker
 from ansible_collections.hearth.llm.plugins.module_utils._journal import Folder
 
@@ -441,6 +443,22 @@ def test_a_version_that_crashes_is_undone_at_once_with_its_last_lines_masked(run
     assert running.stands()[1:] == ("healthy", "one", "one")
 
 
+def test_what_is_in_the_way_of_going_back_may_pass(running, monkeypatch):
+    put_back, tries = transaction.Transaction._put_back, []
+
+    def put_back_later(self, before):
+        tries.append(time.monotonic())
+        if len(tries) < 3:
+            raise Failure("cannot assign requested address")
+        put_back(self, before)
+
+    monkeypatch.setattr(transaction.Transaction, "_put_back", put_back_later)
+    monkeypatch.setattr(_steps, "_UNDO_PAUSE", 0.1)
+    failed(running.deploy(running.plan(config="two", sign="/never", deadline=2)), "undone", "healthy")
+    assert len(tries) == 3
+    assert running.stands()[1:] == ("healthy", "one", "one")
+
+
 def test_the_image_behind_a_moved_tag_comes_back(running):
     moving = f"{running.image}:moving"
     docker("tag", f"{running.image}:1", moving)
@@ -693,6 +711,13 @@ def test_a_submitted_change_goes_on_by_itself_and_is_followed(host):
     # Submitting it again (a controller that lost the answer) does not start it again.
     assert job.submit(host.state_dir, host.name, host.plan(), identity) == identity
     assert len(list(_journal.folders(host.state_dir))) == 1
+
+
+def test_a_change_whose_submission_was_cut_off_is_started_when_it_is_submitted_again(host):
+    folder = host.submitted(host.plan())  # written, and then the connection was lost
+    assert job.submit(host.state_dir, host.name, host.plan(), folder.id) == folder.id
+    ended = job.follow(host.state_dir, host.name, folder.id, 0, 30)
+    assert ended["result"]["outcome"] == "committed"
 
 
 def test_two_changes_of_one_host_never_interleave(host):
