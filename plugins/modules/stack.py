@@ -24,7 +24,8 @@ options:
     description:
       - V(present) submits O(plan) and follows it for O(wait) seconds.
       - V(follow) follows the transaction O(id).
-      - V(absent) stops and removes the containers and the stack's files, and keeps its data and volumes.
+      - V(absent) stops and removes the containers and the stack's files, and keeps its data and volumes. It needs no
+        role. Of a stack that the inventory does not list for the host, only what was committed there is removed.
     type: str
     choices: [present, absent, follow]
     default: present
