@@ -74,6 +74,9 @@ molecule: dev ## A scenario per role on a lab host [ONLY=traefik]
 e2e: dev ## The two-host end-to-end test
 	@$(BIN)/pytest tests/e2e
 
+test-long: dev .lab/vault_pass ## Fault and property tests on one lab host; not part of `make test` [HEARTH_SEED=]
+	@$(BIN)/pytest -s tests/long
+
 ##@ The lab
 
 lab: dev .lab/vault_pass ## Bring up the two-host lab on this machine and deploy inventories/lab
@@ -102,4 +105,4 @@ runtime:
 dev:
 	@scripts/bootstrap.sh dev
 
-.PHONY: help up down ask show-password show-key test test-fast lint unit sanity molecule e2e lab lab-down docs hooks clean runtime dev
+.PHONY: help up down ask show-password show-key test test-fast lint unit sanity molecule e2e test-long lab lab-down docs hooks clean runtime dev
