@@ -68,3 +68,11 @@ def test_a_missing_engine_is_no_obstacle_where_it_will_be_installed():
 
 def test_a_host_without_services_is_not_judged():
     assert problems("edge", [], look(system={"arch": "riscv64"}), engine_managed=False) == []
+
+
+def test_a_port_held_by_a_stack_that_left_the_inventory_is_freed_by_a_run_without_the_new_one():
+    found = held(443, container="old", project="old")
+    [problem] = problems("edge", [DOOR], found, engine_managed=False, off=["old"])
+    assert problem.remedy == "leave door out of stacks for one run, which stops old"
+    [problem] = problems("edge", [DOOR], found, engine_managed=False)
+    assert "free port" in problem.remedy
