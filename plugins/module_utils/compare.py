@@ -19,7 +19,7 @@ def differences(
     state = stack.get("state")
     if not state:
         return ["new"]
-    reasons = _files(wanted, stack.get("files", {}))
+    reasons = _files(wanted, stack.get("files", {}), look["system"]["uid"])
     if stack.get("transaction"):
         reasons.append("an unfinished change")
     return reasons + _containers(
@@ -27,7 +27,9 @@ def differences(
     )
 
 
-def _files(wanted: Mapping[str, tuple[str, str, str]], found: Mapping[str, Mapping[str, str]]) -> list[str]:
+def _files(
+    wanted: Mapping[str, tuple[str, str, str]], found: Mapping[str, Mapping[str, str]], uid: int
+) -> list[str]:
     reasons = []
     for path, (sha256, mode, owner) in wanted.items():
         if path not in found:
@@ -36,9 +38,16 @@ def _files(wanted: Mapping[str, tuple[str, str, str]], found: Mapping[str, Mappi
             reasons.append(f"{path} changed")
         elif int(found[path]["mode"], 8) != int(mode, 8):
             reasons.append(f"{path} has mode {found[path]['mode']} instead of {mode}")
-        elif found[path]["owner"] != _in_full(owner):
+        elif not _belongs(found[path]["owner"], _in_full(owner), uid):
             reasons.append(f"{path} belongs to {found[path]['owner']} instead of {_in_full(owner)}")
     return reasons + [f"{path} removed" for path in found if path not in wanted]
+
+
+def _belongs(found: str, wanted: str, uid: int) -> bool:
+    """Where the engine runs without root (uid), what should be root's is the operator's own."""
+    if uid != 0 and wanted == "0:0":
+        return found.partition(":")[0] == str(uid)
+    return found == wanted
 
 
 def _in_full(owner: str) -> str:

@@ -9,6 +9,7 @@ from ansible_collections.hearth.llm.plugins.module_utils.proof import health
 WANTED = {"compose.yaml": ("aa", "0644", "0:0"), ".env.gate": ("bb", "0600", "0:0")}
 IMAGES = {"gate": "some/gate:2"}
 LOOK = {
+    "system": {"uid": 0},
     "images": {"some/gate:2": "sha256:1"},
     "stacks": {
         "gate": {
@@ -49,7 +50,7 @@ def test_a_host_that_is_as_wanted_has_no_differences():
 @pytest.mark.parametrize(
     ("look", "reason"),
     [
-        ({"images": {}, "stacks": {}}, "new"),
+        ({"system": {"uid": 0}, "images": {}, "stacks": {}}, "new"),
         (changed("stacks", "gate", "state", to=None), "new"),
         (changed("stacks", "gate", "files", "compose.yaml", "sha256", to="zz"), "compose.yaml changed"),
         (
@@ -82,6 +83,15 @@ def test_a_host_that_is_as_wanted_has_no_differences():
 )
 def test_each_difference_has_its_reason(look, reason):
     assert differences(WANTED, IMAGES, look, "gate") == [reason]
+
+
+def test_without_root_the_files_are_the_operators():
+    look = changed("system", "uid", to=1000)
+    for file in look["stacks"]["gate"]["files"].values():
+        file["owner"] = "1000:1000"
+    assert differences(WANTED, IMAGES, look, "gate") == []
+    look["stacks"]["gate"]["files"]["compose.yaml"]["owner"] = "1001:1001"
+    assert differences(WANTED, IMAGES, look, "gate") != []
 
 
 def test_a_one_shot_container_that_was_committed_as_done_is_no_difference():

@@ -53,7 +53,8 @@ def rendered(folder, templates):
 def predicted(files: list[File], stack_dir):
     wanted = {file.path: (file.sha256, file.mode, file.owner) for file in files}
     found = {path: asdict(facts) for path, facts in look_at_files(stack_dir).items()}
-    look = {"images": {}, "stacks": {"gate": {"files": found, "state": {"containers": {}}, "containers": {}}}}
+    stack = {"files": found, "state": {"containers": {}}, "containers": {}}
+    look = {"system": {"uid": 0}, "images": {}, "stacks": {"gate": stack}}
     return {reason.split(" ")[0] for reason in differences(wanted, {}, look, "gate")}
 
 
