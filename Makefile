@@ -77,6 +77,9 @@ e2e: dev ## The two-host end-to-end test
 test-long: dev .lab/vault_pass ## Fault and property tests on one lab host; not part of `make test` [HEARTH_SEED=]
 	@$(BIN)/pytest -s tests/long
 
+bench: dev ## Measure speed and memory against their limits, on two lab hosts [ONLY=deploy]
+	@PYTHONPATH=.:collections $(BIN)/python -m tests.bench $(ONLY)
+
 ##@ The lab
 
 lab: dev .lab/vault_pass ## Bring up the two-host lab on this machine and deploy inventories/lab
@@ -105,4 +108,4 @@ runtime:
 dev:
 	@scripts/bootstrap.sh dev
 
-.PHONY: help up down ask show-password show-key test test-fast lint unit sanity molecule e2e test-long lab lab-down docs hooks clean runtime dev
+.PHONY: help up down ask show-password show-key test test-fast lint unit sanity molecule e2e test-long bench lab lab-down docs hooks clean runtime dev
