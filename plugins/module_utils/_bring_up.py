@@ -43,7 +43,7 @@ class BringUp:
     """One attempt to bring a project up, with one deadline for all of it, which starts now.
 
     before: the containers that were there before the change; their earlier restarts do not count.
-    deadline: seconds. output: a file for what Compose says. say, masked: the transaction's.
+    deadline: seconds. say, masked: the transaction's.
     """
 
     def __init__(
@@ -53,7 +53,6 @@ class BringUp:
         stack_dir: str,
         before: Containers,
         deadline: float,
-        output: str,
         say: Callable[[str], None],
         masked: Callable[[str], str],
     ) -> None:
@@ -62,7 +61,6 @@ class BringUp:
         self.stack_dir = stack_dir
         self.before = before
         self.deadline = deadline
-        self.output = output
         self.say = say
         self.masked = masked
         self.started = time.monotonic()
@@ -72,18 +70,20 @@ class BringUp:
         """`docker compose up`, watched: a crash loop fails early, and nothing waits beyond the deadline."""
         options = ["--detach", "--remove-orphans", "--no-build", "--pull", "never", *more]
         self.say("starts what changed" if self.before else "starts")
-        with open(self.output, "wb") as output:
-            os.fchmod(output.fileno(), 0o600)
-            arguments = compose(self.project, self.stack_dir, "up", *options)
+        arguments = compose(self.project, self.stack_dir, "up", *options)
+        # In memory: Compose quotes settings that it cannot use, secrets included, and the disk may be full.
+        with os.fdopen(os.memfd_create("compose"), "w+b") as output:
             process = self.docker.start(arguments, stdout=output, stderr=output)
-        try:
-            self._watch(process)
-        except BaseException:
-            stop(process)
-            raise
-        if process.wait():
-            with open(self.output, encoding="utf-8", errors="replace") as file:
-                answer = Answer(process.returncode, "", file.read())
+            try:
+                self._watch(process)
+            except BaseException:
+                stop(process)
+                raise
+            code = process.wait()
+            output.seek(0)
+            said = output.read().decode("utf-8", "replace")
+        if code:
+            answer = Answer(code, "", said)
             containers, verdicts = self._judged(up_ended=True)
             message = f"docker compose up failed: {self.masked(answer.reason)}"
             raise self._blame(culprit(containers, verdicts), message, answer.err)

@@ -30,6 +30,11 @@ class FileFacts:
 
 def write_whole(path: str, data: bytes, mode: int = 0o600, owner: tuple[int, int] | None = None) -> None:
     """Replace `path` by rename, so that a reader or a crash sees the old bytes or the new ones, nothing between."""
+    settle(write_half(path, data, mode, owner), path)
+
+
+def write_half(path: str, data: bytes, mode: int, owner: tuple[int, int] | None = None) -> str:
+    """Write what `path` is to be beside it, safe on the disk; returns that file's path, for `settle`."""
     folder, name = os.path.split(path)
     half = os.path.join(folder, f".{name.lstrip('.')}{TEMPORARY}")
     if os.path.lexists(half):
@@ -42,8 +47,13 @@ def write_whole(path: str, data: bytes, mode: int = 0o600, owner: tuple[int, int
         os.fchmod(file.fileno(), mode)
         file.flush()
         os.fsync(file.fileno())
+    return half
+
+
+def settle(half: str, path: str) -> None:
+    """Put what `write_half` wrote in its place."""
     os.replace(half, path)
-    sync_folder(folder)
+    sync_folder(os.path.dirname(path))
 
 
 def give(target: int | str, owner: tuple[int, int], path: str) -> None:

@@ -68,11 +68,12 @@ class Folder:
         return _durable.read_lines(self.inside("journal.jsonl"))
 
     def say(self, step: str, text: str, **more: Any) -> None:
-        """Add an event for whoever follows; lost in a power cut, which is fine."""
+        """Add an event for whoever follows; lost in a power cut or on a full disk, which is fine."""
         event = {"t": time.time(), "step": step, "text": text, **more}
-        handle = os.open(self.inside("progress.jsonl"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            file.write(json.dumps(event, ensure_ascii=False).encode() + b"\n")
+        with suppress(OSError):
+            handle = os.open(self.inside("progress.jsonl"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            with os.fdopen(handle, "wb") as file:
+                file.write(json.dumps(event, ensure_ascii=False).encode() + b"\n")
 
     def events(self, offset: int) -> tuple[list[dict[str, Any]], int]:
         """The events from byte `offset` on, and the offset after them. A line still being written waits."""
@@ -117,9 +118,6 @@ class Folder:
         """Take away everything with file contents; journal, progress, logs and result stay to be read."""
         shutil.rmtree(self.new, ignore_errors=True)
         shutil.rmtree(self.previous, ignore_errors=True)
-        # Compose quotes settings that it cannot use, secrets included.
-        with suppress(FileNotFoundError):
-            os.unlink(self.inside("up.log"))
         plan = self.plan()
         if plan and any("content" in file for file in plan.get("files", [])):
             plan["files"] = [{k: v for k, v in file.items() if k != "content"} for file in plan["files"]]

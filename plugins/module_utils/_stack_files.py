@@ -22,7 +22,9 @@ from ._durable import (
     leftovers,
     look_at_files,
     our_paths,
+    settle,
     sync_folder,
+    write_half,
     write_whole,
 )
 
@@ -36,7 +38,8 @@ def stage(files: Iterable[Mapping[str, Any]], target: str) -> None:
             raise ValueError(
                 f"{file['path']}: a stack's files are compose.yaml, .env.*, config/ and secrets/"
             )
-        _write(target, file, base64.b64decode(file["content"]))
+        half = _write_half(target, file, base64.b64decode(file["content"]))
+        settle(half, os.path.join(target, file["path"]))
 
 
 def wanted_facts(files: Iterable[Mapping[str, Any]], staged: str) -> dict[str, FileFacts]:
@@ -77,10 +80,14 @@ def place(listing: Listing, source: str, stack_dir: str) -> None:
         os.unlink(half)
     found = look_at_files(stack_dir)
     wanted = wanted_facts(listing, source)
+    halves = []
+    # All are written before the first takes its place: a disk that is full replaces nothing.
     for file in listing:
         if found.get(file["path"]) != wanted[file["path"]]:
             with open(os.path.join(source, file["path"]), "rb") as content:
-                _write(stack_dir, file, content.read())
+                halves.append((_write_half(stack_dir, file, content.read()), file["path"]))
+    for half, path in halves:
+        settle(half, os.path.join(stack_dir, path))
     for path in set(found) - set(wanted):
         os.unlink(os.path.join(stack_dir, path))
         sync_folder(os.path.dirname(os.path.join(stack_dir, path)))
@@ -124,10 +131,10 @@ def contents(folder: str) -> dict[str, bytes]:
     return found
 
 
-def _write(target: str, file: Mapping[str, Any], content: bytes) -> None:
+def _write_half(target: str, file: Mapping[str, Any], content: bytes) -> str:
     owner = ids(file["owner"])
     _make_parents(target, file["path"], owner)
-    write_whole(os.path.join(target, file["path"]), content, int(file["mode"], 8), owner)
+    return write_half(os.path.join(target, file["path"]), content, int(file["mode"], 8), owner)
 
 
 def _make_parents(target: str, path: str, owner: tuple[int, int]) -> None:

@@ -207,11 +207,8 @@ class Transaction:
         attempt.wait_until_healthy()
 
     def _bring_up(self, before: Containers) -> BringUp:
-        output = self.folder.inside("up.log")
         deadline = float(self.plan["deadline"])
-        return BringUp(
-            self.docker, self.project, self.stack_dir, before, deadline, output, self._say, self._masked
-        )
+        return BringUp(self.docker, self.project, self.stack_dir, before, deadline, self._say, self._masked)
 
     def _is_reloaded(self, path: str) -> bool:
         return path.startswith(tuple((self.plan.get("reload") or {}).get("paths") or ("\0",)))
@@ -263,7 +260,9 @@ class Transaction:
                 self._release_images(self.before)
             stands = "previous" if os.path.exists(os.path.join(self.stack_dir, "compose.yaml")) else "nothing"
             return self._finish("failed", stands, error)
-        self.folder.mark("undone", "begin")
+        # A disk that is full may not keep the service down: what cannot be written is undone again by the next run.
+        with suppress(OSError):
+            self.folder.mark("undone", "begin")
         self.await_engine()
         try:
             outcome, stands = self._undo()
@@ -271,12 +270,14 @@ class Transaction:
             self._say(f"the previous version does not come back: {second}")
             error["undo"] = str(second)
             outcome, stands = "failed", "unknown"
-        self.folder.mark("undone", "done")
+        with suppress(OSError):
+            self.folder.mark("undone", "done")
         return self._finish(outcome, stands, error)
 
     def _undo(self) -> tuple[str, str]:
         before = self.before
-        self._save_logs()
+        with suppress(OSError):
+            self._save_logs()
         if not (before["files"] and before["containers"]):
             self._take_down(before)
             return "failed", "nothing"

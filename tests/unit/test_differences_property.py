@@ -5,6 +5,7 @@ What check mode says is `differences`; what the run does is `_stack_files`. HEAR
 
 from __future__ import annotations
 
+import base64
 import os
 import random
 from dataclasses import asdict, replace
@@ -61,8 +62,8 @@ def predicted(files: list[File], stack_dir):
 def run(files: list[File], folder, stack_dir):
     """Place the files as the host does; returns the paths that it says it changed."""
     staged = folder / "staged"
-    for file in files:
-        _stack_files._write(str(staged), asdict(file), file.content)
+    contents = [{**asdict(file), "content": base64.b64encode(file.content)} for file in files]
+    _stack_files.stage(contents, str(staged))
     listing = [{"path": file.path, "mode": file.mode, "owner": file.owner} for file in files]
     changed = _stack_files.changes(_stack_files.wanted_facts(listing, str(staged)), look_at_files(stack_dir))
     _stack_files.place(listing, str(staged), stack_dir)

@@ -526,6 +526,55 @@ def test_a_container_that_does_its_work_once_counts_as_fine(host):
     assert sorted(item["state"] for item in host.containers()) == ["exited", "running"]
 
 
+def full(monkeypatch, below, times):
+    """Let the disk below a directory be full for so many writes."""
+    real = os.open
+
+    def no_room(path, flags, *more, **options):
+        if str(path).startswith(below) and flags & (os.O_CREAT | os.O_APPEND) and len(refused) < times:
+            refused.append(path)
+            raise OSError(28, "No space left on device")
+        return real(path, flags, *more, **options)
+
+    refused = []
+    monkeypatch.setattr(os, "open", no_room)
+    return refused
+
+
+def test_a_full_disk_under_the_stacks_replaces_no_file(running, monkeypatch):
+    before = running.stands()
+    stack = str(running.root / "stacks")
+    with monkeypatch.context() as patch:
+        full(patch, stack, 1)
+        result = running.deploy(running.plan(config="two"))
+    assert "No space left on device" in failed(result, "undone", "placed")["message"]
+    assert running.stands() == before
+    assert _durable.look_at_files(str(running.root / "stacks" / running.name)).keys() == {
+        ".env.svc",
+        "compose.yaml",
+        "config/value",
+    }
+
+
+def test_a_disk_that_gets_full_under_the_journal_brings_the_previous_version_back(running, monkeypatch):
+    folder = running.submitted(running.plan(config="two"))
+    mark = folder.mark
+
+    def mark_until_full(step, phase):
+        mark(step, phase)
+        if (step, phase) == ("up", "begin"):
+            full(monkeypatch, folder.path, 1000)
+
+    folder.mark = mark_until_full
+    with pytest.raises(OSError, match="No space"):
+        transaction.run(running.state_dir, running.name, folder.id, folder)
+    monkeypatch.undo()
+    assert running.stands()[1:] == ("healthy", "one", "one")
+    (result,) = running.recover()
+    assert result["outcome"] == "undone"
+    assert running.stands()[1:] == ("healthy", "one", "one")
+
+
 # Killed ----------------------------------------------------------------------------------------------------------
 
 
@@ -584,16 +633,16 @@ def test_killed_after_the_proof_the_new_version_stays(running, step, phase):
 
 def test_killed_between_two_files_the_previous_ones_come_back(running):
     def arm(_folder):
-        write, written = _stack_files._write, []
+        settle, settled = _stack_files.settle, []
 
-        def write_some(target, file, content):
-            if target.endswith(running.name):
-                written.append(file["path"])
-                if len(written) == 2:
+        def settle_some(half, path):
+            if running.name in path and "transactions" not in path:
+                settled.append(path)
+                if len(settled) == 2:
                     os._exit(137)
-            write(target, file, content)
+            settle(half, path)
 
-        _stack_files._write = write_some
+        _stack_files.settle = settle_some
 
     running.deploy_and_die(running.plan(config="two", files={"config/added": ("x", "0644")}), arm)
     assert running.text("config/value") != running.text("compose.yaml")
