@@ -92,9 +92,9 @@ def plot(points: Mapping[int, float], limit: float) -> None:
     parts.append(
         f'<text x="16" y="{height / 2}" transform="rotate(-90 16 {height / 2})" text-anchor="middle">CPU seconds</text>'
     )
-    body = "\n".join(parts)
+    body, font = "\n".join(parts), 'font-family="sans-serif" font-size="12"'
     PLOT.write_text(
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="12">\n'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" {font}>\n'
         f'<rect width="{width}" height="{height}" fill="#fff"/>\n{body}\n</svg>\n'
     )
 
