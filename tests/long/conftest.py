@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shlex
 import shutil
 import signal
 import subprocess
@@ -132,13 +133,13 @@ class Long(Platform):
 
     @contextmanager
     def killer(self, moment: str, victim: str, service: str = "words") -> Iterator[dict[str, Any]]:
-        """A program on the host that kills the next change of a service; what it did is filled in at the end.
+        """A program on the host that strikes the next change of a service; what it did is filled in at the end.
 
         moment: `STEP:PHASE` of the journal, or seconds after the submission. victim: see killer.py.
         """
         done: dict[str, Any] = {}
         process = subprocess.Popen(
-            ssh.command(MACHINE, "python3", "-", STATE, service, moment, victim),
+            ssh.command(MACHINE, "python3", "-", STATE, service, moment, shlex.quote(victim)),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -1,16 +1,17 @@
-"""Runs on a lab's host: kills the next change of a service at a step of its journal, or after some seconds.
+"""Runs on a lab's host: strikes the next change of a service at a step of its journal, or after some seconds.
 
     python3 killer.py STATE_DIR SERVICE MOMENT VICTIM
 
 MOMENT: STEP:PHASE or seconds. VICTIM: `worker`, the process that carries the change out; `engine`, all processes of the
-engine; `all`, also the docker commands that they started, as a power cut would. Prints `ready`, then as JSON what was
-killed and where the journal stood.
+engine; `all`, also the docker commands that they started, as a power cut would; `sh:COMMAND` kills nothing and runs a
+command instead. Prints `ready`, then as JSON what was killed and where the journal stood.
 """
 
 import contextlib
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 
@@ -73,7 +74,9 @@ if ":" in moment:
 else:
     time.sleep(float(moment))
 victims = engines(identity)
-victims = {"worker": victims[-1:], "engine": victims, "all": sorted({*victims, *holders()})}[victim]
+if victim.startswith("sh:"):
+    subprocess.run(victim[3:], shell=True, check=True, stdout=sys.stderr)
+victims = {"worker": victims[-1:], "engine": victims, "all": sorted({*victims, *holders()})}.get(victim, [])
 # All are stopped before the first one dies: none may notice that another is gone.
 for number in (signal.SIGSTOP, signal.SIGKILL):
     for pid in victims:
