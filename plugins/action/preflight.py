@@ -11,7 +11,7 @@ from ansible.plugins.action import ActionBase
 from ..module_utils import catalogue, off, preflight
 from ..module_utils.problems import report
 from ..plugin_utils import platform_run, scope
-from ..plugin_utils.look import FACT, take_look
+from ..plugin_utils.look import FACT, RECOVERY_UNIT, take_look
 from ..plugin_utils.refusal import refusal
 
 
@@ -28,10 +28,20 @@ class ActionModule(ActionBase):
         services = catalogue.instances(fleet, host)
         look = take_look(self, task_vars)
         left = off.off(fleet, host, look)
-        managed = boolean(task_vars.get("host_manage_engine", True))
-        problems = preflight.problems(host, services, look, managed, left)
+        options = self._host_options(task_vars)
+        problems = preflight.problems(host, services, look, options["manage_engine"], left)
         if problems:
             return {**result, **refusal(report(problems, f"on {host}"))}
         selected = scope.selects(task_vars)
         covered = [name for name in left if selected({"name": name, "host": host})]
-        return {**result, "ansible_facts": {FACT: look, "hearth_off": covered}, "msg": "ready"}
+        lacks = preflight.lacks(look, RECOVERY_UNIT, options)
+        facts = {FACT: look, "hearth_off": covered, "hearth_lacks": lacks}
+        return {**result, "ansible_facts": facts, "msg": "ready"}
+
+    def _host_options(self, task_vars: dict[str, Any]) -> dict[str, Any]:
+        """The variables of roles/host that say which of its parts are wanted; its defaults are invisible here."""
+        found = {
+            name: self._templar.template(task_vars.get(f"host_{name}", default))
+            for name, default in (("manage_engine", True), ("recover_at_boot", True), ("daemon_options", {}))
+        }
+        return {name: item if name == "daemon_options" else boolean(item) for name, item in found.items()}

@@ -3,7 +3,7 @@
 import copy
 
 import pytest
-from ansible_collections.hearth.llm.plugins.module_utils.preflight import problems
+from ansible_collections.hearth.llm.plugins.module_utils.preflight import lacks, problems
 
 DOOR = {"name": "door", "front_door": {"http": 80, "https": 443}, "publish": None}
 MODEL = {"name": "model", "front_door": {}, "publish": "10.0.0.2:11434"}
@@ -76,3 +76,32 @@ def test_a_port_held_by_a_stack_that_left_the_inventory_is_freed_by_a_run_withou
     assert problem.remedy == "leave door out of stacks for one run, which stops old"
     [problem] = problems("edge", [DOOR], found, engine_managed=False)
     assert "free port" in problem.remedy
+
+
+UNIT = "/etc/systemd/system/unit"
+READY = look(
+    networks=["bridge", "frontend"],
+    system={"arch": "x86_64", "systemd": True},
+    paths={UNIT: {"exists": True}},
+)
+
+
+def test_a_host_that_has_everything_is_not_visited():
+    assert lacks(READY, UNIT, {}) == []
+
+
+@pytest.mark.parametrize(
+    ("found", "options", "parts"),
+    [
+        ({"engine": {**LOOK["engine"], "running": False}}, {}, ["engine"]),
+        ({"engine": {**LOOK["engine"], "running": False}}, {"manage_engine": False}, []),
+        ({"engine": {**LOOK["engine"], "compose": None}}, {}, ["compose"]),
+        ({}, {"daemon_options": {"debug": True}}, ["daemon"]),
+        ({"networks": ["bridge"]}, {}, ["network"]),
+        ({"paths": {UNIT: {"exists": False}}}, {}, ["recovery"]),
+        ({"paths": {UNIT: {"exists": False}}}, {"recover_at_boot": False}, []),
+        ({"paths": {}, "system": {"arch": "x86_64", "systemd": False}}, {}, []),
+    ],
+)
+def test_only_what_a_host_lacks_is_made(found, options, parts):
+    assert lacks({**READY, **found}, UNIT, options) == parts
