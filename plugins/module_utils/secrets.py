@@ -11,12 +11,6 @@ from ._missing import Missing
 from .problems import Problem
 from .service_spec import Secret
 
-try:
-    from passlib import pwd
-    from passlib.utils import rng
-except ImportError:
-    pwd = rng = Missing("passlib")
-
 # What guides, examples and upstream defaults leave in files.
 _PLACEHOLDERS = re.compile(
     r"change[-_ ]?(me|this)|replace[-_ ]?(me|this)|placeholder|example|your[-_ ]|^sk-1234$"
@@ -46,6 +40,12 @@ def variable_part(name: str) -> str:
 
 def generate(secret: Secret) -> str:
     """A new random value of the secret's kind and length (characters, prefix included), from passlib's generator."""
+    # Here and not above: loading it takes longer than resolving the platform, and most runs make no secret.
+    try:
+        from passlib import pwd
+        from passlib.utils import rng
+    except ImportError:
+        pwd = rng = Missing("passlib")
     length = max(secret.length - len(secret.prefix), _SHORTEST)
     if secret.kind in _ALPHABETS:
         return secret.prefix + pwd.genword(length=length, chars=_ALPHABETS[secret.kind], rng=rng)
