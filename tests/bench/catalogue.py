@@ -46,7 +46,7 @@ def measure(points: dict[int, float]) -> list[Figure]:
 def _seconds(size: int) -> list[float]:
     specs, hosts = platform(size)
     found = []
-    for _ in range(ROUNDS):
+    for _round in range(ROUNDS):
         begun = time.process_time()
         resolve(specs, hosts)
         found.append(time.process_time() - begun)

@@ -108,11 +108,11 @@ def _mends_what_was_touched(bench: Bench) -> None:
 
 def _twice(bench: Bench) -> Figure:
     """Ten, twenty, ten again: a drift of the machine meets both."""
-    first = [bench.no_change() for _ in range(3)]
+    first = [bench.no_change() for _round in range(3)]
     bench.hearth(bench.twice, 10, 10)
-    twenty = [bench.hearth(bench.twice, 20, 0) for _ in range(ROUNDS)]
+    twenty = [bench.hearth(bench.twice, 20, 0) for _round in range(ROUNDS)]
     clock.run(bench.farm.hearth(), ROOT)  # stops the ten that left the inventory
-    ten = [*first, *(bench.no_change() for _ in range(3))]
+    ten = [*first, *(bench.no_change() for _round in range(3))]
     what = "no-change deploy, twenty services on two hosts"
     return figures.ratio("no-change/twice", what, "ten services", twenty, ten, TWICE_THE_SERVICES)
 

@@ -56,7 +56,7 @@ def predicted(files: list[File], stack_dir):
     found = {path: asdict(facts) for path, facts in look_at_files(stack_dir).items()}
     stack = {"files": found, "state": {"containers": {}}, "containers": {}}
     look = {"system": {"uid": 0}, "images": {}, "stacks": {"gate": stack}}
-    return {reason.split(" ")[0] for reason in differences(wanted, {}, look, "gate")}
+    return {reason.split(" ", maxsplit=1)[0] for reason in differences(wanted, {}, look, "gate")}
 
 
 def run(files: list[File], folder, stack_dir):
