@@ -17,6 +17,8 @@ FILTER = {"label": f"{engine.LABEL}=1"}
 # and is no host.
 CONTAINERS = {**FILTER, "name": "^/?hearth-lab-"}
 BOOT_SECONDS = 90
+# Which checkout made a host, by the fingerprint of its key.
+CHECKOUT = f"{engine.LABEL}.checkout"
 
 # A privileged container needs CAP_SYS_RESOURCE, which not every machine may give. These flags do without, and are
 # enough for systemd and a nested engine on overlay2 with limits that hold.
@@ -31,18 +33,22 @@ NO_ENGINE = ["systemd.mask=docker.service", "systemd.mask=docker.socket", "syste
 def up(host: Host) -> None:
     """Start the host if it does not run, and return when ssh and its Docker engine answer.
 
-    A host of an older image is made anew; its volume, and so its images and containers, stay.
+    A host of an older image, or of another checkout, is made anew: its data belongs to secrets that this one does not
+    have. Only the images in its volume stay.
     """
     client = engine.client()
     with progress(f"host {host.name} ({host.address})"):
         container = _find(client, host)
-        if container is not None and container.attrs["Image"] != _host_image(client):
+        if container is not None and container.status != "running":
+            container.start()
+        if container is not None and not _is_ours(client, container):
+            if host.engine:
+                _wait_for_engine(host)
+                _empty(host)
             container.remove(force=True, v=True)
             container = None
         if container is None:
             _create(host)
-        elif container.status != "running":
-            container.start()
         _settle(host)
 
 
@@ -131,6 +137,12 @@ def _find(client: docker.DockerClient, host: Host) -> Container | None:
         return None
 
 
+def _is_ours(client: docker.DockerClient, container: Container) -> bool:
+    """Whether this checkout made the host, and of today's image."""
+    same_image = container.attrs["Image"] == _host_image(client)
+    return same_image and container.labels.get(CHECKOUT) == ssh.fingerprint()
+
+
 def _host_image(client: docker.DockerClient) -> str:
     return client.images.get(table.images()["host"].reference).id
 
@@ -146,7 +158,8 @@ def _create(host: Host) -> None:
     volume = ["-v", f"{host.volume}:/var/lib/docker"] if host.engine else []
     identity = ["--name", host.container, "--hostname", host.name, "--network", network, "--ip", host.address]
     init = ["/sbin/init", *([] if host.engine else NO_ENGINE)]
-    command = ["docker", "run", "-d", *LABELS, *identity, *FLAGS, *volume, image, *init]
+    ours = ["--label", f"{CHECKOUT}={ssh.fingerprint()}"]
+    command = ["docker", "run", "-d", *LABELS, *ours, *identity, *FLAGS, *volume, image, *init]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode != 0:
         raise LabError(f"starting {host.name} failed: {result.stderr.strip()}")
@@ -161,12 +174,14 @@ def _settle(host: Host) -> None:
     execute(host, f"mkdir -p -m 0700 /root/.ssh && printf '%s\\n' {line} > /root/.ssh/authorized_keys")
     ssh.trust(host, execute(host, "cat /etc/ssh/ssh_host_ed25519_key.pub"))
     if host.engine:
-        wait_until(
-            lambda: _run(host, "docker info").returncode == 0, f"{host.name}: its engine", BOOT_SECONDS
-        )
+        _wait_for_engine(host)
     result = subprocess.run(ssh.command(host, "true"), capture_output=True, text=True, check=False)
     if result.returncode != 0:
         raise LabError(f"{host.name} does not let the lab's key in: {result.stderr.strip()}")
+
+
+def _wait_for_engine(host: Host) -> None:
+    wait_until(lambda: _run(host, "docker info").returncode == 0, f"{host.name}: its engine", BOOT_SECONDS)
 
 
 def _empty(host: Host) -> None:

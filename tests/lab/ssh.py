@@ -1,5 +1,6 @@
 """ssh to the lab's hosts as Ansible does it: a key of the lab's own, and host keys that are checked."""
 
+import hashlib
 import subprocess
 from pathlib import Path
 
@@ -22,6 +23,11 @@ def key() -> Path:
 def public_key() -> str:
     """The line for authorized_keys."""
     return key().with_suffix(".pub").read_text()
+
+
+def fingerprint() -> str:
+    """A short name for the lab's key, and so for the checkout that made it."""
+    return hashlib.sha256(public_key().encode()).hexdigest()[:16]
 
 
 def forget() -> None:
