@@ -150,8 +150,9 @@ class Long(Platform):
         process.stdin.close()
         assert process.stdout.readline() == "ready\n"
         yield done
-        done.update(json.loads(process.stdout.readline() or "{}"))
-        process.wait(timeout=60)
+        answer = process.stdout.readline()
+        assert process.wait(timeout=60) == 0, "the change was not struck"
+        done.update(json.loads(answer))
 
     def wait_for_step(self, step: str, service: str = "words", seconds: float = 90) -> None:
         """Return when the change under way has begun a step."""

@@ -27,7 +27,7 @@ def own_disk(platform, path: str):
         f" && cp -a {path}/. /own/ && mount --bind /own {path}"
     )
     try:
-        yield "mount -o remount,size=$(df -k --output=used /own | tail -1)k /own"
+        yield "mount -o remount,size=$(df -k --output=used /own | tail -1 | tr -d ' ')k /own"
     finally:
         # What was written meanwhile is the newer truth.
         platform.quiet()
@@ -37,7 +37,7 @@ def own_disk(platform, path: str):
         )
 
 
-@pytest.mark.parametrize("moment", ["staged:done", "kept:done"])
+@pytest.mark.parametrize("moment", ["staged:done", "checked:begin"])
 def test_the_disk_of_the_stacks_gets_full(zero, moment):
     """No file is replaced, no container is touched."""
     before = zero.containers(HOST)
