@@ -10,6 +10,8 @@ from pathlib import Path
 
 import yaml
 from ansible.parsing.vault import VaultLib, VaultSecret
+from ansible_collections.hearth.llm.plugins.plugin_utils.render import File, config_hash
+from jinja2 import Template
 
 from tests.lab import paths, ssh, table
 
@@ -17,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SOURCES = Path(__file__).resolve().parent / "farm"
 HOSTS = {"trusted": "bench-1", "compute": "bench-2"}
 PASSWORD = "bench"
+_PROOF = ("check.yml", "prove.yml")
 PYINFRA = ROOT / ".cache" / "bench" / "pyinfra"
 
 
@@ -44,6 +47,9 @@ class Farm:
 
     def play(self, name: str, *arguments: str) -> list[str]:
         return self._play(ROOT / "playbooks" / f"{name}.yml", *arguments)
+
+    def proof(self) -> list[str]:
+        return self._play(self.folder / "proof.yml")
 
     def conventional(self) -> list[str]:
         return self._play(self.folder / "conventional" / "site.yml")
@@ -125,6 +131,8 @@ class Farm:
         }
         _write(self.folder / "inventory.yml", f"all:\n  vars:\n    {rest}\n{words}{yaml.safe_dump(groups)}")
         _write(self.folder / "password", PASSWORD)
+        imported = [{"ansible.builtin.import_playbook": str(ROOT / "playbooks" / name)} for name in _PROOF]
+        _write(self.folder / "proof.yml", yaml.safe_dump(imported))
         _write(self.folder / "empty.yml", "- name: Nothing\n  hosts: all\n  gather_facts: false\n")
 
     def _write_role(self, name: str) -> None:
@@ -171,13 +179,16 @@ class Farm:
 
     def _service(self, host: str, name: str) -> dict[str, object]:
         """The part of Hearth's `service` that the templates use, for the two that do not resolve it."""
-        return {
+        described = {
             "name": name,
             "host": host,
             "images": {name: f"{self.image_here}:{self.tag}"},
             "variables": {f"{name}_greeting": "hello"},
             "data_dir": f"/srv/docker/{name}",
         }
+        template = Template((SOURCES / "app.conf.j2").read_text(), keep_trailing_newline=True)
+        config = File("config/app.conf", template.render(service=described).encode(), "0644")
+        return {**described, "config_hash": config_hash([config], ())}
 
     @property
     def image_here(self) -> str:

@@ -1,6 +1,7 @@
 """results.json, the table and the plot in docs/performance.md."""
 
 import json
+import os
 import platform
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -18,11 +19,14 @@ _BEGIN, _END = "<!-- figures: written by make bench -->", "<!-- end of figures -
 
 
 def save(figures: Sequence[Figure], versions: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Put new figures in the place of older ones of the same name; figures of parts that did not run stay."""
+    """Put new figures in the place of older ones of the same name; figures of parts that did not run stay.
+
+    `load` is the machine's load average over five minutes: ours is bound by the CPU, the bare loops mostly wait.
+    """
     old = json.loads(RESULTS.read_text())["figures"] if RESULTS.is_file() else []
     rows = {row["name"]: row for row in old}
     for figure in figures:
-        rows[figure.name] = _rounded({**figure.row(), "commit": commit()})
+        rows[figure.name] = _rounded({**figure.row(), "commit": commit(), "load": os.getloadavg()[1]})
     kept = list(rows.values())
     RESULTS.write_text(
         json.dumps({"versions": versions, "figures": kept}, indent=2, ensure_ascii=False) + "\n"
