@@ -224,8 +224,8 @@ def zero(platform: Long) -> Long:
     return platform
 
 
-def seeded(default: int) -> random.Random:
+def seeded(default: int, case: int = 0) -> random.Random:
     """A generator whose seed is printed, and may be given: HEARTH_SEED."""
     seed = int(os.environ.get("HEARTH_SEED", default))
-    print(f"seed {seed} (HEARTH_SEED={seed} repeats it)")
-    return random.Random(seed)
+    print(f"seed {seed}, case {case} (HEARTH_SEED={seed} repeats it)")
+    return random.Random(f"{seed} {case}")
