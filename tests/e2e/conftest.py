@@ -17,10 +17,12 @@ from typing import Any
 import pytest
 import yaml
 
+from ..lab import table
+
 ROOT = Path(__file__).resolve().parents[2]
 LAB = ROOT / ".lab"
 BIN = ROOT / ".venv" / "bin"
-EDGE, GPU_1, GPU_2 = "10.77.0.10", "10.77.0.21", "10.77.0.22"
+EDGE, GPU_1, GPU_2 = (table.hosts()[name].address for name in ("edge", "gpu-1", "gpu-2"))
 
 
 class Unsafe(str):

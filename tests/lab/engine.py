@@ -4,11 +4,14 @@ An engine that already answers is never touched. Only on Debian, as root and wit
 own installed, and it is started by hand where the machine runs no systemd.
 """
 
+import contextlib
+import fcntl
 import os
 import shutil
 import signal
 import subprocess
 import sysconfig
+from collections.abc import Iterator
 from pathlib import Path
 
 import docker
@@ -48,7 +51,7 @@ def install_packages(*packages: str) -> None:
             f"missing here: {names}. Install it, or run this as root on Debian, where the lab does so."
         )
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    with progress(f"installing {names}"):
+    with _one_apt_at_a_time(), progress(f"installing {names}"):
         for command in (["update"], ["install", "-y", "--no-install-recommends", *packages]):
             result = subprocess.run(
                 ["apt-get", "-q", *command], env=environment, capture_output=True, text=True, check=False
@@ -57,6 +60,14 @@ def install_packages(*packages: str) -> None:
                 raise LabError(
                     f"apt-get {command[0]} failed:\n{result.stdout[-2000:]}{result.stderr[-2000:]}"
                 )
+
+
+@contextlib.contextmanager
+def _one_apt_at_a_time() -> Iterator[None]:
+    """Two images that are built side by side may want the same package; apt itself fails where its lists are locked."""
+    with state("apt.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def stop() -> None:

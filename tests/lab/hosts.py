@@ -81,13 +81,17 @@ def down(hosts: list[Host], keep_images: bool) -> None:
 
 
 def remove_everything(images: bool) -> None:
-    """Remove whatever carries the lab's label, known to hosts.yml or not, and the lab's ssh keys."""
+    """Remove whatever carries the lab's label, known to hosts.yml or not, and the lab's ssh keys.
+
+    Lab 0, the one without a number, takes the numbered ones with it.
+    """
     client = engine.client()
-    for container in client.containers.list(all=True, filters=CONTAINERS):
+    own = FILTER | ({"name": f"^/?{table.PREFIX.rstrip('-')}"} if table.NUMBER else {})
+    for container in client.containers.list(all=True, filters=CONTAINERS | own):
         container.remove(force=True, v=True)
-    for volume in client.volumes.list(filters=FILTER):
+    for volume in client.volumes.list(filters=own):
         volume.remove(force=True)
-    for network in client.networks.list(filters=FILTER):
+    for network in client.networks.list(filters=own):
         network.remove()
     if images:
         _remove_images(client)

@@ -1,5 +1,6 @@
 """The two tables, images.yml and hosts.yml, as typed values."""
 
+import os
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -9,6 +10,10 @@ from .output import LabError
 from .paths import HERE, IMAGES
 
 T = TypeVar("T")
+
+# More than one lab may run side by side on one machine, each with its number and its own network 10.77.<number>.0/24.
+NUMBER = int(os.environ.get("HEARTH_LAB") or 0)
+PREFIX = f"hearth-lab-{NUMBER}-" if NUMBER else "hearth-lab-"
 
 
 @dataclass(frozen=True)
@@ -66,11 +71,11 @@ class Host:
 
     @property
     def container(self) -> str:
-        return f"hearth-lab-{self.name}"
+        return f"{PREFIX}{self.name}"
 
     @property
     def volume(self) -> str:
-        return f"hearth-lab-{self.name}-docker"
+        return f"{PREFIX}{self.name}-docker"
 
 
 def mirror() -> str:
@@ -86,13 +91,20 @@ def images() -> dict[str, Image]:
 
 def hosts() -> dict[str, Host]:
     """All rows of hosts.yml by name."""
-    return {name: Host(name=name, **row) for name, row in _hosts_file()["hosts"].items()}
+    rows = _hosts_file()["hosts"].items()
+    return {name: Host(name=name, **(row | {"address": _here(row["address"])})) for name, row in rows}
 
 
 def network() -> tuple[str, str]:
     """The lab network's name and subnet."""
     row = _hosts_file()["network"]
-    return row["name"], row["subnet"]
+    return PREFIX.rstrip("-"), _here(row["subnet"])
+
+
+def _here(address: str) -> str:
+    """hosts.yml tells of lab 0; the third number of an address is the lab's."""
+    first, second, _lab, last = address.split(".", 3)
+    return f"{first}.{second}.{NUMBER}.{last}"
 
 
 def select(rows: dict[str, T], names: list[str], kind: str) -> dict[str, T]:

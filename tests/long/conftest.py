@@ -187,7 +187,11 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Long]:
     main.write_text(text.replace("(inventory_dir ~ '/../../.lab') | realpath", f"'{LAB}'"))
     inventory = {
         # Only looked at: a gateway on another host is why ollama publishes its port.
-        "trusted": {"hosts": {"edge": {"ansible_host": "10.77.0.10", "stacks": ["litellm", "traefik"]}}},
+        "trusted": {
+            "hosts": {
+                "edge": {"ansible_host": table.hosts()["edge"].address, "stacks": ["litellm", "traefik"]}
+            }
+        },
         "compute": {
             "hosts": {
                 HOST: {
