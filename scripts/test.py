@@ -1,17 +1,22 @@
-"""`make test`: every stage in order, cheap ones first; stops at the first that fails.
+"""`make test`: every stage, cheap ones first; stops at the first that fails.
 
 The lab's images take minutes to build and little of this machine's attention, so they are built beside the first
-stages. Ends with a table of the stages and, as the last line, the last test runner's own summary.
+stages. Molecule's scenarios and the end-to-end tests mostly wait for containers and use different hosts, so they run
+side by side, each line with its stage's name in front. Ends with a table of the stages and, as the last
+line, the last test runner's own summary.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,29 +38,88 @@ class Stage:
     result: str = "not run"
     summary: str = ""
 
+    def finish(self, code: int, begun: float) -> None:
+        """Note how it ended; begun: time.monotonic() at its start."""
+        self.seconds = time.monotonic() - begun
+        self.result = "failed" if code else "passed"
+        if code and STOPPED.is_set():
+            self.result = "stopped"
 
-STAGES = [
+
+FIRST = [
     Stage("lint", [["make", "lint"]]),
     Stage("unit", [[*PYTEST, "-m", "not docker and not lab", "tests/unit"]]),
     Stage("sanity", [["scripts/sanity.sh"]]),
     Stage("lab images", []),  # waits for what was started beside the stages above
     Stage("lab hosts", [[PYTHON, "-m", "tests.lab", "up"], [*PYTEST, "tests/lab"]]),
+]
+# On the host `solo`.
+MOLECULE = [Stage("molecule", [["scripts/molecule.sh"]])]
+# On this machine's engine and on the other hosts.
+PLATFORM = [
     Stage("unit on Docker", [[*PYTEST, "-m", "docker or lab", "tests/unit"]]),
-    Stage("molecule", [["scripts/molecule.sh"]]),
     Stage("quick start", [[*PYTEST, "tests/e2e/test_quick_start.py"]]),
     Stage("end to end", [[*PYTEST, "tests/e2e", "--ignore=tests/e2e/test_quick_start.py"]]),
 ]
+STAGES = [*FIRST, *MOLECULE, *PLATFORM]
+STOPPED = threading.Event()
 
 
-def run(command: list[str], stage: Stage) -> int:
-    """Run a command with its output shown as it comes; keep a test runner's summary line."""
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+def run(command: list[str], stage: Stage, show: Callable[[str], None]) -> int:
+    """Run a command, hand its output to `show` line by line, keep a test runner's summary line."""
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+    watcher = threading.Thread(target=_end_when_stopped, args=(process,), daemon=True)
+    watcher.start()
     assert process.stdout is not None
     for line in process.stdout:
-        print(line, end="", flush=True)
+        show(line)
         if SUMMARY.match(line):
             stage.summary = line.strip()
     return process.wait()
+
+
+def _end_when_stopped(process: subprocess.Popen[str]) -> None:
+    """A track that failed stops the other one: what it would still find out would not change the result."""
+    while process.poll() is None:
+        if STOPPED.wait(1):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
+            return
+
+
+def run_stage(stage: Stage, show: Callable[[str], None]) -> int:
+    """Run a stage's commands until one fails; returns the exit status."""
+    show(f"\n=== {stage.name} ===\n")
+    begun = time.monotonic()
+    code = 0
+    for command in stage.commands:
+        code = code or run(command, stage, show)
+    stage.finish(code, begun)
+    return code
+
+
+def run_side_by_side(tracks: list[list[Stage]]) -> int:
+    """Run each track's stages in order, the tracks at once; each line says which stage it is of."""
+    codes = [0] * len(tracks)
+
+    def follow(index: int) -> None:
+        for stage in tracks[index]:
+            if STOPPED.is_set():
+                return
+            codes[index] = run_stage(
+                stage, lambda line, name=stage.name: _show(f"{name:<14} | {line.lstrip()}")
+            )
+            if codes[index]:
+                STOPPED.set()
+
+    threads = [threading.Thread(target=follow, args=(index,), daemon=True) for index in range(len(tracks))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return next((code for code in codes if code), 0)
 
 
 def start_images() -> subprocess.Popen[str]:
@@ -72,25 +136,27 @@ def start_images() -> subprocess.Popen[str]:
     )
 
 
-def wait_for_images(images: subprocess.Popen[str]) -> int:
-    """Wait for the builds; shows what they say from here on, and all that they said if they failed."""
+def await_images(stage: Stage, images: subprocess.Popen[str]) -> int:
+    """Wait for the builds, showing what they say; returns their exit status."""
+    print(f"\n=== {stage.name} ===", flush=True)
+    begun = time.monotonic()
     with LAB_LOG.open() as log:
-        while True:
+        code = None
+        while code is None:
             code = images.poll()
             print(log.read(), end="", flush=True)
-            if code is not None:
-                return code
             time.sleep(1)
+    stage.finish(code, begun)
+    return code
 
 
-def table() -> str:
+def table(total: float) -> str:
     """The stages with their times and their test runners' summaries."""
     lines = [
         f"  {stage.name:<16}{stage.result:<9}{duration(stage.seconds)}  {stage.summary.strip('= ')}".rstrip()
         for stage in STAGES
     ]
-    total = duration(sum(stage.seconds for stage in STAGES))
-    return "\n".join(["", *lines, f"  {'all':<25}{total}", ""])
+    return "\n".join(["", *lines, f"  {'all, by the clock':<25}{duration(total)}", ""])
 
 
 def duration(seconds: float) -> str:
@@ -100,26 +166,31 @@ def duration(seconds: float) -> str:
 
 def main() -> int:
     """Run the stages; returns the exit status."""
+    begun = time.monotonic()
     images = start_images()
     code = 0
-    for stage in STAGES:
-        print(f"\n=== {stage.name} ===", flush=True)
-        begun = time.monotonic()
-        commands = stage.commands
-        code = wait_for_images(images) if stage.name == "lab images" else 0
-        for command in commands:
-            code = code or run(command, stage)
-        stage.seconds = time.monotonic() - begun
-        stage.result = "failed" if code else "passed"
-        if code:
-            break
-    if images.poll() is None:
-        os.killpg(images.pid, signal.SIGTERM)
-        images.wait()
-    print(table())
-    last = next(stage for stage in reversed(STAGES) if stage.result != "not run")
-    print(last.summary or f"{last.name}: {last.result}")
+    try:
+        for stage in FIRST:
+            code = code or (run_stage(stage, _show) if stage.commands else await_images(stage, images))
+        code = code or run_side_by_side([PLATFORM, MOLECULE])
+    finally:
+        STOPPED.set()  # an interrupted run leaves nothing running either
+        if images.poll() is None:
+            os.killpg(images.pid, signal.SIGTERM)
+            images.wait()
+    print(table(time.monotonic() - begun))
+    print(last_word(code))
     return code
+
+
+def last_word(code: int) -> str:
+    """The test runner's own summary: of the stage that failed, or of the last one."""
+    ended = [stage for stage in STAGES if stage.result == ("failed" if code else "passed")]
+    return ended[-1].summary or f"{ended[-1].name}: {ended[-1].result}"
+
+
+def _show(line: str) -> None:
+    print(line, end="", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """ssh to the lab's hosts as Ansible does it: a key of the lab's own, and host keys that are checked."""
 
+import fcntl
 import hashlib
 import subprocess
 from pathlib import Path
@@ -40,10 +41,15 @@ def trust(host: Host, host_key: str) -> None:
     """Put the host's key, read from inside its container, in place of any earlier one."""
     path = state(KNOWN_HOSTS)
     names = f"{host.name},{host.address}"
-    lines = path.read_text().splitlines() if path.exists() else []
-    kept = [line for line in lines if line.split(" ", 1)[0] != names]
     algorithm, blob = host_key.split()[:2]
-    path.write_text("\n".join([*kept, f"{names} {algorithm} {blob}"]) + "\n")
+    # Tests that run side by side start hosts too, and ssh reads the file meanwhile.
+    with state(f"{KNOWN_HOSTS}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        lines = path.read_text().splitlines() if path.exists() else []
+        kept = [line for line in lines if line.split(" ", 1)[0] != names]
+        fresh = path.with_name(f"{KNOWN_HOSTS}.new")
+        fresh.write_text("\n".join([*kept, f"{names} {algorithm} {blob}"]) + "\n")
+        fresh.replace(path)
 
 
 def command(host: Host, *remote: str) -> list[str]:
