@@ -81,6 +81,7 @@ def test_the_image_is_built_from_todays_sources(client: docker.DockerClient, ima
         ("open-webui", "python -c 'import importlib.metadata as m; print(m.version(\"open-webui\"))'"),
         ("ollama", "ollama --version 2>&1 | grep version"),
         ("socket-proxy", "haproxy -v | grep version"),
+        ("postgres", "postgres --version"),
     ],
 )
 def test_the_version_inside_is_the_one_in_the_table(
