@@ -42,7 +42,7 @@ def instance(
         "order": spec.order,
         "stage": spec.stage,
         "address": own["address"],
-        "access": own["access"],
+        "access": _access(spec, host, own, problems),
         "domain": own["domain"],
         "hostname": variables.get(f"{spec.name}_hostname"),
         "fqdn": None,
@@ -80,6 +80,20 @@ def instance(
         "check": dict(spec.check),
         "exports": None,
     }
+
+
+def _access(spec: ServiceSpec, host: Host, own: Mapping[str, Any], problems: list[Problem]) -> str:
+    """How people reach the service: its own word, where that can be kept."""
+    variable = f"{spec.name}_access"
+    wanted = host.variables.get(variable)
+    why = None
+    if wanted and spec.front_door:
+        why = f"{spec.name} takes the requests of all services, and each may have an access of its own"
+    elif wanted and own["access"] == "local":
+        why = "nobody outside this machine reaches a platform whose access is local"
+    if why:
+        problems.append(Problem(host.name, variable, wanted, why, "remove it, or set access"))
+    return str(own["access"] if why or not wanted else wanted)
 
 
 def _images(

@@ -45,7 +45,7 @@ def name_services(
                     Problem(service["host"], variable, route["guard"], expected, "use basic or open")
                 )
     for service in services:
-        seen = ("address", "publish", "url", "fqdn", "http", "models", "serves", "front_door")
+        seen = ("address", "access", "publish", "url", "fqdn", "http", "models", "serves", "front_door")
         service["exports"] = digest({key: service[key] for key in seen})
 
 

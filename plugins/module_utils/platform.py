@@ -80,6 +80,12 @@ PER_SERVICE: dict[str, dict[str, Any]] = {
         "choices": ["open", "key", "basic", "admin", "internal", "sso", "oidc"],
         "description": "Who may come in; replaces the guard of the service's first route.",
     },
+    "access": {
+        "type": "str",
+        "choices": ["lan", "public"],
+        "description": "How people reach this service, where that is not how they reach the platform: lan keeps it to "
+        "private addresses, public opens it to everybody that its guard admits.",
+    },
     "resources": {
         "type": "dict",
         "description": "Per container: cpus, memory, reserve_cpus, reserve_memory; replaces single values.",

@@ -2,7 +2,7 @@
 """What Traefik is told about the platform: labels on this host's containers, a file for the other hosts' services.
 
 Pure functions over the dictionaries of the catalogue (docs/architecture.md). The middlewares are those of the role
-traefik's config/dynamic/middlewares.yaml; sign-on's come from authentik's own container.
+traefik's config/dynamic/middlewares.yaml; what every route goes through hangs on the entry point, not on routers.
 """
 
 from __future__ import annotations
@@ -12,20 +12,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import permutations
 from typing import Any
 
-BASE = ("secure-headers@file", "rate-limit@file")
-PRIVATE_ONLY = "private-only@file"
 NOBODY = "nobody@file"
+# Access → what it adds to every route of the service.
+ACCESS: dict[str, tuple[str, ...]] = {
+    "local": (),
+    "lan": ("private-only@file",),
+    "public": ("hsts@file",),
+}
 # Guard → what it adds. `key` adds nothing: forward-auth or htpasswd would eat the Authorization header.
 GUARDS: dict[str, tuple[str, ...]] = {
     "open": (),
     "key": (),
     "oidc": (),
     "basic": ("basic@file",),
-    "admin": (PRIVATE_ONLY, "basic@file"),
+    "admin": ("admin@file",),
     "sso": ("authentik@docker",),
 }
 INTERNAL = "internal"
-ACCESS = ("local", "lan", "public")
 
 _FQDN = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
@@ -36,16 +39,15 @@ def labels(
     service: Mapping[str, Any],
     network: str = "frontend",
     entrypoint: str = "websecure",
-    always: Sequence[str] = BASE,
 ) -> dict[str, str]:
     """The labels for the container that Traefik reaches: name → value, unquoted, `$` single.
 
     service: `name`, `fqdn`, `http` with `port` and perhaps `routes` [{guard, paths}], perhaps `access`. Without routes
     everything is open; without access nothing is kept to private addresses. A service that has no route to the
     outside gets `traefik.enable: "false"` alone.
-    network, entrypoint: Traefik's; always: middlewares of every route. Raises ValueError.
+    network, entrypoint: Traefik's. Raises ValueError.
     """
-    routers = _routers(service, always)
+    routers = _routers(service)
     if not routers:
         return {"traefik.enable": "false"}
     name = service["name"]
@@ -74,7 +76,7 @@ def routes(fleet: Mapping[str, Any], host: str) -> dict[str, Any]:
         if service["front"] != host or service["host"] == host:
             continue
         name = f"{service['name']}-{service['host']}"
-        found = _routers(service, BASE)
+        found = _routers(service)
         if not found:
             continue
         if not service["publish"] or service["api"]["port"] != service["http"]["port"]:
@@ -106,7 +108,7 @@ def names(fleet: Mapping[str, Any], host: str) -> list[str]:
     return sorted(fronted) + sorted(wildcards)
 
 
-def _routers(service: Mapping[str, Any], always: Sequence[str]) -> dict[str, dict[str, Any]]:
+def _routers(service: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Router name → rule, priority, middlewares, for each route that leads outside.
 
     An internal route below one that leads outside becomes a router too, one that turns everybody away: without it the
@@ -115,14 +117,14 @@ def _routers(service: Mapping[str, Any], always: Sequence[str]) -> dict[str, dic
     _check(service)
     if not service.get("http"):
         return {}
-    kept_private = (PRIVATE_ONLY,) if service.get("access") == "lan" else ()
+    by_access = ACCESS.get(service.get("access", "local"), ())
     all_routes = _routes_of(service["http"])
     outside = [route for route in all_routes if route["guard"] != INTERNAL]
     found = {}
     for index, route in enumerate(all_routes):
         paths = _paths(route)
         if route["guard"] != INTERNAL:
-            middlewares = [*always, *kept_private, *GUARDS[route["guard"]]]
+            middlewares = [*by_access, *GUARDS[route["guard"]]]
         elif any(_refines(path, other) for path in paths for other in outside):
             middlewares = [NOBODY]
         else:
@@ -131,7 +133,7 @@ def _routers(service: Mapping[str, Any], always: Sequence[str]) -> dict[str, dic
         found[route.get("name", name)] = {
             "rule": _rule(service["fqdn"], route.get("paths") or ()),
             "priority": _priority(paths),
-            "middlewares": list(dict.fromkeys(middlewares)),
+            "middlewares": middlewares,
         }
     return found
 
@@ -171,7 +173,7 @@ def _check(service: Mapping[str, Any]) -> None:
     name = service.get("name")
     if not (isinstance(name, str) and _NAME.fullmatch(name)):
         raise _wrong("name", name, "lower-case letters, digits, _ and -")
-    if service.get("access", "public") not in ACCESS:
+    if service.get("access", "local") not in ACCESS:
         raise _wrong(f"{name}: access", service["access"], f"one of {', '.join(ACCESS)}")
     http = service.get("http")
     if not http:

@@ -64,6 +64,15 @@ def test_names_come_from_the_front_door_and_carry_an_unusual_port():
     assert one(fleet, "model")["url"] is None
 
 
+def test_a_service_may_be_reached_otherwise_than_the_platform():
+    fleet = resolved(two_hosts(page_access="public"))
+    assert {name: one(fleet, name)["access"] for name in ("door", "gate", "page")} == {
+        "door": "lan",
+        "gate": "lan",
+        "page": "public",
+    }
+
+
 def test_clients_are_the_operators_and_those_that_services_declare():
     fleet = resolved(two_hosts(gate_clients=[{"name": "team-a"}]))
     gate = one(fleet, "gate")
@@ -138,6 +147,9 @@ def test_exports_change_only_with_what_others_see():
         ({"image_mirror": "https://mirror.lan"}, "image_mirror", "no scheme"),
         ({"gate_guard": "sso"}, "gate_guard", "needs a single sign-on service"),
         ({"gate_guard": "nobody"}, "gate_guard", "one of open"),
+        ({"page_access": "local"}, "page_access", "one of lan, public"),
+        ({"door_access": "public"}, "door_access", "takes the requests of all services"),
+        ({"access": "local", "page_access": "lan"}, "page_access", "nobody outside this machine"),
         ({"access": "publik"}, "access", "one of local, lan, public"),
         ({"access": "public"}, "domain", "is required where access is public"),
         ({"domain": "no domain"}, "domain", "not a domain name"),

@@ -22,7 +22,7 @@ def routed(*all_routes: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 
 def middlewares(found: dict[str, str], router: str = "wiki") -> list[str]:
-    return found[f"traefik.http.routers.{router}.middlewares"].split(",")
+    return [name for name in found.get(f"traefik.http.routers.{router}.middlewares", "").split(",") if name]
 
 
 def chosen(found: dict[str, str], path: str) -> str | None:
@@ -50,15 +50,13 @@ class TestLabels:
             "traefik.http.routers.wiki.entrypoints": "websecure",
             "traefik.http.routers.wiki.tls": "true",
             "traefik.http.routers.wiki.service": "wiki",
-            "traefik.http.routers.wiki.middlewares": "secure-headers@file,rate-limit@file",
             "traefik.http.services.wiki.loadbalancer.server.port": "3000",
         }
 
     def test_ones_own_traefik_may_be_different(self) -> None:
-        found = labels(WIKI, network="proxy", entrypoint="https", always=[])
+        found = labels(WIKI, network="proxy", entrypoint="https")
         assert found["traefik.docker.network"] == "proxy"
         assert found["traefik.http.routers.wiki.entrypoints"] == "https"
-        assert "traefik.http.routers.wiki.middlewares" not in found
 
     @pytest.mark.parametrize(
         ("guard", "added"),
@@ -67,22 +65,21 @@ class TestLabels:
             ("key", []),
             ("oidc", []),
             ("basic", ["basic@file"]),
-            ("admin", ["private-only@file", "basic@file"]),
+            ("admin", ["admin@file"]),
             ("sso", ["authentik@docker"]),
         ],
     )
     def test_a_guard_decides_who_may_come_in(self, guard: str, added: list[str]) -> None:
-        found = middlewares(labels(routed({"guard": guard})))
-        assert found == ["secure-headers@file", "rate-limit@file", *added]
+        assert middlewares(labels(routed({"guard": guard}))) == added
 
     @pytest.mark.parametrize("guard", ["open", "key", "oidc", "basic", "admin", "sso"])
-    def test_on_a_lan_everything_is_kept_to_private_addresses_once(self, guard: str) -> None:
-        found = middlewares(labels(routed({"guard": guard}, access="lan")))
-        assert found.count("private-only@file") == 1
+    @pytest.mark.parametrize(("access", "added"), [("lan", "private-only@file"), ("public", "hsts@file")])
+    def test_access_adds_to_every_guard(self, guard: str, access: str, added: str) -> None:
+        plain = middlewares(labels(routed({"guard": guard})))
+        assert middlewares(labels(routed({"guard": guard}, access=access))) == [added, *plain]
 
-    @pytest.mark.parametrize("access", ["local", "public"])
-    def test_elsewhere_an_open_route_is_open(self, access: str) -> None:
-        assert "private-only@file" not in middlewares(labels(routed({"guard": "open"}, access=access)))
+    def test_a_public_open_route_is_open(self) -> None:
+        assert "private-only@file" not in middlewares(labels(routed({"guard": "open"}, access="public")))
 
     @pytest.mark.parametrize("http", [None, {"port": 3000, "routes": [{"guard": "internal"}]}])
     def test_an_internal_service_has_no_router(self, http: dict[str, Any] | None) -> None:
@@ -203,7 +200,7 @@ class TestRoutes:
                         "entryPoints": ["websecure"],
                         "tls": {},
                         "service": "store-gpu",
-                        "middlewares": ["secure-headers@file", "rate-limit@file", "basic@file"],
+                        "middlewares": ["hsts@file", "basic@file"],
                     }
                 },
                 "services": {"store-gpu": {"loadBalancer": {"servers": [{"url": "http://10.0.0.2:6333"}]}}},

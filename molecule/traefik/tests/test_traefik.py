@@ -25,6 +25,9 @@ VIEW = runpy.run_path(str(ROOT / "plugins" / "module_utils" / "view_traefik.py")
 STACK = "/opt/stacks/traefik"
 CERTIFICATES = "/srv/docker/traefik/certificates"
 NAME = "wiki.hearth.lan"
+PUBLIC_NAME = "shop.hearth.lan"
+# Routed by a router that its owner wrote by hand, with nothing but a rule and a service.
+OWN_NAME = "other.hearth.lan"
 PORT = 18000
 READER_PASSWORD = "vault_traefik_user_reader"
 
@@ -137,9 +140,10 @@ def application(host: Host) -> Iterator[None]:
             ],
         },
     }
-    found = VIEW["routes"]({"services": [service]}, "solo")
+    shop = {**service, "name": "shop", "fqdn": PUBLIC_NAME, "access": "public"}
+    found = VIEW["routes"]({"services": [service, shop]}, "solo")
     found["http"]["routers"]["before-the-change"] = {
-        "rule": "Host(`other.hearth.lan`)",
+        "rule": f"Host(`{OWN_NAME}`)",
         "service": "wiki-far",
     }
     file = f"{STACK}/config/dynamic/test.yaml"
@@ -207,20 +211,41 @@ def test_every_answer_carries_the_headers_that_protect_and_none_that_gossip(host
     assert headers["referrer-policy"] == "strict-origin-when-cross-origin"
     assert "x-powered-by" not in headers
     assert "server" not in headers
-    # One click on `http://` must not bind a name in a private zone to HTTPS for a year.
-    assert "strict-transport-security" not in headers
+    assert headers["cross-origin-opener-policy"] == "same-origin-allow-popups"
+    assert "x-xss-protection" not in headers
 
 
-def test_what_a_client_says_about_itself_does_not_reach_the_application(host: Host) -> None:
-    lies = [
-        "X-Forwarded-For: 6.6.6.6",
-        "X_Forwarded_For: 6.6.6.6",
-        "X.Real.Ip: 6.6.6.6",
-        "X-Real-Ip: 6.6.6.6",
+def test_only_public_services_bind_a_browser_to_https(host: Host) -> None:
+    """One click on `http://` must not bind a name in a private zone to an authority of one's own for a year."""
+    assert "strict-transport-security" not in ask(host).headers
+    assert ask(host, name=PUBLIC_NAME).headers["strict-transport-security"] == "max-age=31536000"
+
+
+@pytest.mark.parametrize("name", [NAME, PUBLIC_NAME, OWN_NAME])
+@pytest.mark.parametrize("path", ["/", "/v1/models"])
+def test_what_a_client_says_about_itself_does_not_reach_the_application(
+    host: Host, name: str, path: str
+) -> None:
+    names = [
+        *("X-authentik-username", "X-Authentik-Groups", "x-authentik-jwt", "X-authentik-meta-outpost"),
+        *("X_authentik_username", "X.authentik.username", "X-authentik_username", "x_authentik-email"),
+        *("X-Forwarded-User", "X_Forwarded_User", "Remote-User", "Remote_User", "X-Auth-Request-Email"),
+        *("X-Forwarded-For", "X_Forwarded_For", "X.Forwarded.For", "X-Real-Ip", "X.Real.Ip", "Forwarded"),
+        *("X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Prefix", "X-Original-Url", "True-Client-Ip"),
     ]
-    answer = ask(host, "/", *(part for lie in lies for part in ("-H", lie)))
+    told = [part for forged in names for part in ("-H", f"{forged}: forged-6.6.6.6")]
+    answer = ask(host, path, *told, "-H", "X-Harmless: kept", name=name)
     assert answer.status == 200
-    assert "6.6.6.6" not in answer.text
+    assert "kept" in answer.text
+    assert "forged" not in answer.text
+
+
+def test_a_client_cannot_have_the_front_doors_own_words_removed(host: Host) -> None:
+    """A header that `Connection` names is for the next hop only: Traefik's own must not go that way."""
+    answer = ask(host, "/", "-H", "Connection: close, X-Forwarded-For, X-Forwarded-Proto, X-Real-Ip")
+    heard = {name.lower(): value for name, value in json.loads(answer.text)["headers"].items()}
+    assert heard["x-forwarded-proto"] == "https"
+    assert heard["x-real-ip"] == heard["x-forwarded-for"] != ""
 
 
 def test_the_admin_pages_ask_for_a_password_and_keep_it_to_themselves(host: Host) -> None:
