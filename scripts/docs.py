@@ -103,6 +103,7 @@ def blocks(path: Path) -> dict[str, str]:
     from ansible_collections.hearth.llm.plugins.module_utils import platform
 
     per_service = {f"<service>_{name}": option for name, option in platform.PER_SERVICE.items()}
+    per_service["<service>_replicas"] = platform.REPLICAS
     roles = sorted(path for path in (ROOT / "roles").iterdir() if path.is_dir())
     return {
         "services": services_table(roles),

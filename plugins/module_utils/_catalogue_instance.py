@@ -72,6 +72,19 @@ def instance(
         else [
             {"path": directories[n], "owner": item.owner, "mode": item.mode} for n, item in spec.data.items()
         ],
+        "data": {
+            name: {
+                "place": (volumes if in_volumes else directories)[name],
+                "container": item.container,
+                "dump": list(item.dump),
+                "restore": list(item.restore),
+                "replaceable": item.replaceable,
+            }
+            for name, item in spec.data.items()
+        },
+        "update": _update(spec, own),
+        "replicas": _replicas(spec, host, problems),
+        "drain": list(spec.drain),
         "stack_dir": f"{own['stacks_dir']}/{spec.name}",
         "data_dir": f"{own['data_dir']}/{spec.name}",
         "state_dir": own["state_dir"],
@@ -144,6 +157,34 @@ def _wrong_limits(host: str, variable: str, limits: Mapping[str, Any]) -> list[P
             remedy = "write it like 512m or 2g" if memory else "write it like 2 or 0.5; 0 is no limit"
             problems.append(Problem(host, f"{variable}.{name}", show(value), expected, remedy))
     return problems
+
+
+def _update(spec: ServiceSpec, own: Mapping[str, Any]) -> dict[str, Any]:
+    """What a new version means: `copies` is where the data from before it are kept, beside them where that can be."""
+    beside = own["data_dir"] + "/.before" if own["data_in"] == "directories" else own["state_dir"] + "/before"
+    return {
+        "reversible": spec.update.reversible,
+        "copies": f"{beside}/{spec.name}",
+        "versions": {
+            variable: {
+                "path": versions.path,
+                "known": list(versions.known),
+            }
+            for variable, versions in spec.update.versions.items()
+        },
+        "variables": {name: image.version for name, image in spec.images.items()},
+    }
+
+
+def _replicas(spec: ServiceSpec, host: Host, problems: list[Problem]) -> int:
+    if spec.replicas is None:
+        return 1
+    variable = f"{spec.name}_replicas"
+    wanted = host.variables.get(variable, spec.replicas)
+    if isinstance(wanted, int) and wanted >= 1:
+        return wanted
+    problems.append(Problem(host.name, variable, show(wanted), "is less than one container", "1 or more"))
+    return 1
 
 
 def _http(spec: ServiceSpec, host: Host) -> dict[str, Any] | None:

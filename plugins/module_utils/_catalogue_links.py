@@ -40,6 +40,7 @@ def link(
             variable = api.variable if api else None
             port = service["variables"].get(variable) if variable else service["api"]["port"]
             service["publish"] = f"{_bracketed(service['address'])}:{port}"
+            _check_published_once(service, problems)
     for service in services:
         service["models"] = service["models"] or _models_behind(specs, service)
     keyed = _declared_keys(specs, services)
@@ -49,6 +50,14 @@ def link(
             for name, providers in service["uses"].items()
         }
         service["clients"] = _clients(specs, service, keyed, problems)
+
+
+def _check_published_once(service: Mapping[str, Any], problems: list[Problem]) -> None:
+    if service["replicas"] > 1:
+        expected = f"publishes its port on {service['publish']}, which only one container can hold"
+        remedy = f"{service['name']}_replicas: 1, or what uses it, and the front door, on the same host"
+        variable = f"{service['name']}_replicas"
+        problems.append(Problem(service["host"], variable, str(service["replicas"]), expected, remedy))
 
 
 def _choose(which: str, consumer: Mapping[str, Any], providers: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ from ._catalogue_settings import check_addresses, placements, settings_of
 from .inventory import Host
 from .problems import EVERY_HOST, Problem
 from .service_spec import Secret, ServiceSpec
-from .variables import known_names, misspelt, typed
+from .variables import known_names, misspelt, renamed, typed
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,10 @@ def _check_names(
     known = known_names(specs.values(), secrets)
     for host in hosts:
         own = host.variables.get("own_variables") or []
-        problems.extend(misspelt(host.name, host.names, known, specs, own))
+        old = renamed(host.name, host.names, specs.values())
+        problems.extend(old)
+        names = [name for name in host.names if name not in {problem.variable for problem in old}]
+        problems.extend(misspelt(host.name, names, known, specs, own))
 
 
 def _check_required(specs: Mapping[str, ServiceSpec], host: Host, problems: list[Problem]) -> None:

@@ -74,6 +74,15 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
 }
 
+# Of a service that says `replicas` in its service.yml.
+REPLICAS: dict[str, Any] = {
+    "type": "int",
+    "description": "How many containers of it run, replaced one after the other by an update.",
+}
+
+# A variable's former name → what it is called now. A service's own stand in its service.yml.
+RENAMED: dict[str, str] = {}
+
 PER_SERVICE: dict[str, dict[str, Any]] = {
     "guard": {
         "type": "str",

