@@ -1,25 +1,23 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Make the secrets that the inventory's vault lacks. Answers on the controller; shows names, never values."""
+"""Make the secrets that the inventory's vault lacks, and list them all. Answers on the controller; shows no value."""
 
 from __future__ import annotations
 
-import os
-import tempfile
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
-from ansible.parsing.vault import AnsibleVaultError, VaultLib, is_encrypted
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ..module_utils import catalogue
-from ..module_utils.secrets import generate
-from ..module_utils.service_spec import Secret
+from ..module_utils import catalogue, secret_ages
+from ..module_utils import secrets as rules
+from ..module_utils.problems import EVERY_HOST, Problem, report
+from ..module_utils.secrets import generate, previous
 from ..plugin_utils import platform_run
-
-_FOLDER = Path("group_vars") / "all"
+from ..plugin_utils.refusal import refusal
+from ..plugin_utils.vault_store import METADATA, Store
 
 
 class ActionModule(ActionBase):
@@ -31,63 +29,73 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
         task_vars = task_vars or {}
-        if not task_vars.get("inventory_dir"):
-            raise AnsibleActionFail(
-                "The inventory is not a file or a folder, so there is no place for its vault"
-            )
+        _validation, arguments = self.validate_argument_spec(
+            argument_spec={"list_only": {"type": "bool", "default": False}}
+        )
         platform, hosts = platform_run.resolve(task_vars)
-        unreadable = sorted({name for host in hosts for name in host.broken if name.startswith("vault_")})
-        if unreadable:
-            remedy = "is the vault password the right one? Nothing was written"
-            raise AnsibleActionFail(f"{', '.join(unreadable)} cannot be decrypted: {remedy}")
         there = {name: value for host in hosts for name, value in host.variables.items()}
-        missing = catalogue.missing_secrets(platform, there)
-        file = vault_file(Path(task_vars["inventory_dir"]) / _FOLDER)
-        rows = [
-            {"name": f"vault_{name}", "rotate": secret.rotate, "made": secret in missing}
-            for name, secret in platform.secrets.items()
-        ]
+        metadata = dict(task_vars.get(METADATA) or {})
+        missing: list[str] = []
+        if not arguments["list_only"]:
+            unreadable = sorted({name for host in hosts for name in host.broken if name.startswith("vault_")})
+            if unreadable:
+                remedy = "is the vault password the right one? Nothing was written"
+                raise AnsibleActionFail(f"{', '.join(unreadable)} cannot be decrypted: {remedy}")
+            problems = wrong(platform, there)
+            if problems:
+                return {**result, **refusal(report(problems, "in the vault"))}
+            missing = [secret.name for secret in catalogue.missing_secrets(platform, there)]
+            self._make(missing, platform, metadata, task_vars)
+        rotating = {name for name in platform.secrets if there.get(previous(name))}
+        rows = secret_ages.ages(platform.fleet["secrets"], metadata, rotating, date.today())
+        Display().display(secret_ages.text(rows))
+        return {
+            **result,
+            "changed": bool(missing),
+            "msg": self._said(missing),
+            "secrets": [{**row, "made_now": row["name"] in missing} for row in rows],
+        }
+
+    def _make(
+        self,
+        missing: list[str],
+        platform: catalogue.Platform,
+        metadata: dict[str, Any],
+        task_vars: dict[str, Any],
+    ) -> None:
+        """Write new values for the missing secrets; in check mode only say which."""
         if missing and not self._task.check_mode:
-            append(file, "".join(self._entry(secret) for secret in missing))
-        names = ", ".join(f"vault_{secret.name}" for secret in missing)
-        made = "would make" if self._task.check_mode else "made"
-        said = f"{made} {names} in {file}" if missing else "every secret is there"
-        Display().display(f" {said}")
-        return {**result, "changed": bool(missing), "msg": said, "secrets": rows}
+            store = open_store(self, task_vars)
+            today = date.today().isoformat()
+            metadata.update({name: {"made": today, "generation": 1} for name in missing})
+            values = {f"vault_{name}": generate(platform.secrets[name]) for name in missing}
+            store.write(values, {**store.metadata(), **{name: metadata[name] for name in missing}})
+            Display().display(f" made {', '.join(values)} in {store.target}\n")
+        elif not missing:
+            Display().display(" every secret is there\n")
+        else:
+            Display().display(f" would make {', '.join(f'vault_{name}' for name in missing)}\n")
 
-    def _entry(self, secret: Secret) -> str:
-        """A vault variable with a line on what it is, as a person would write it with ansible-vault encrypt_string."""
-        vault: VaultLib = self._loader._vault
-        if not vault.secrets:
-            remedy = "give one with --vault-password-file or --ask-vault-pass"
-            raise AnsibleActionFail(f"There is no vault password to keep secrets with; {remedy}")
-        try:
-            cipher = vault.encrypt(generate(secret)).decode()
-        except AnsibleVaultError as error:
-            raise AnsibleActionFail(f"The vault could not encrypt: {error}") from error
-        body = "".join(f"  {line}\n" for line in cipher.splitlines())
-        why = f" ({secret.why})" if secret.why else ""
-        note = f"# made {date.today().isoformat()} · rotate: {secret.rotate}{why}"
-        return f"{note}\nvault_{secret.name}: !vault |\n{body}"
+    def _said(self, missing: list[str]) -> str:
+        if not missing:
+            return "every secret is there"
+        return f"{'would make' if self._task.check_mode else 'made'} {len(missing)} secrets"
 
 
-def vault_file(folder: Path) -> Path:
-    """vault.yml, or a file beside it where the operator's own vault is encrypted as a whole."""
-    file = folder / "vault.yml"
-    if file.is_file() and is_encrypted(file.read_bytes()):
-        return folder / "vault_hearth.yml"
-    return file
+def open_store(action: ActionBase, task_vars: dict[str, Any]) -> Store:
+    """The inventory's files of secrets."""
+    if not task_vars.get("inventory_dir"):
+        raise AnsibleActionFail("The inventory is not a file or a folder, so there is no place for its vault")
+    return Store(Path(task_vars["inventory_dir"]), action._loader._vault)
 
 
-def append(file: Path, text: str) -> None:
-    """Add text to a file of mode 0600, whole or not at all; what is there stays byte for byte."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    before = file.read_text(encoding="utf-8") if file.is_file() else "---\n"
-    if before and not before.endswith("\n"):
-        before += "\n"
-    handle, half = tempfile.mkstemp(dir=file.parent, prefix=".vault-")
-    with os.fdopen(handle, "w", encoding="utf-8") as stream:
-        stream.write(before + text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    Path(half).replace(file)
+def wrong(platform: catalogue.Platform, there: dict[str, Any]) -> list[Problem]:
+    """What is wrong with secrets before any is made: declared in two ways, weak, or a placeholder."""
+    declared = [problem for problem in platform.problems if problem.variable.startswith("vault_")]
+    values = [
+        problem
+        for name, secret in platform.secrets.items()
+        if there.get(f"vault_{name}")
+        for problem in rules.check(EVERY_HOST, secret, there[f"vault_{name}"])
+    ]
+    return list(dict.fromkeys([*declared, *values]))

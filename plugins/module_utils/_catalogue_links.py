@@ -50,6 +50,16 @@ def link(
             for name, providers in service["uses"].items()
         }
         service["clients"] = _clients(specs, service, keyed, problems)
+    _lend_secrets(specs, services)
+
+
+def _lend_secrets(specs: Mapping[str, ServiceSpec], services: Iterable[Mapping[str, Any]]) -> None:
+    """Let each service read the secrets that name it among their consumers, where their owner runs somewhere."""
+    for owner in [specs[name] for name in dict.fromkeys(service["name"] for service in services)]:
+        for secret in owner.secrets:
+            for service in services:
+                if service["name"] in secret.consumers and secret.name not in service["secrets"]:
+                    service["secrets"].append(secret.name)
 
 
 def _check_published_once(service: Mapping[str, Any], problems: list[Problem]) -> None:

@@ -8,7 +8,7 @@ limited to one host sees the same platform as a full one. What it returns is exp
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from . import secrets as secret_rules
@@ -35,7 +35,7 @@ def resolve(specs: Mapping[str, ServiceSpec], hosts: Sequence[Host]) -> Platform
     """Resolve the whole platform. Never raises for what an operator wrote: that ends in `problems`."""
     problems: list[Problem] = []
     hosts = _typed_hosts(specs, hosts, problems)
-    secrets = _all_secrets(specs, hosts)
+    secrets = _all_secrets(specs, hosts, problems)
     _check_names(specs, hosts, secrets, problems)
     settings = settings_of(hosts, problems)
     placed = placements(specs, hosts, settings, problems)
@@ -59,6 +59,7 @@ def resolve(specs: Mapping[str, ServiceSpec], hosts: Sequence[Host]) -> Platform
             for host in hosts
         },
         "services": services,
+        "secrets": {name: describe(secret, specs) for name, secret in secrets.items()},
     }
     link(specs, services, hosts, problems)
     name_services(specs, services, settings, problems)
@@ -92,14 +93,36 @@ def dependents(fleet: Mapping[str, Any], host: str, name: str) -> list[dict[str,
     return found
 
 
-def _all_secrets(specs: Mapping[str, ServiceSpec], hosts: Sequence[Host]) -> dict[str, Secret]:
-    found: dict[str, Secret] = {}
+def describe(secret: Secret, specs: Mapping[str, ServiceSpec]) -> dict[str, Any]:
+    """A secret's description as plain data. Of a client's key, its provider says how it is taken and proven."""
+    provider = secret.client_of or (secret.service if secret.client else None)
+    keys = specs[provider].client_keys if provider in specs else {}
+    found = {**asdict(secret), "provider": provider, "reloads": keys.get("restart") is False}
+    if keys.get("overlap") and secret.rotate == "restart":
+        found["rotate"] = "overlap"
+    return {**found, "prove": dict(secret.prove or keys.get("prove") or {})}
+
+
+def _all_secrets(
+    specs: Mapping[str, ServiceSpec], hosts: Sequence[Host], problems: list[Problem]
+) -> dict[str, Secret]:
+    """Every secret of the services that run somewhere, and the platform's own."""
+    found = {secret_rules.FINGERPRINT_KEY.name: secret_rules.FINGERPRINT_KEY}
     for spec in specs.values():
         runs_on = [host for host in hosts if spec.name in (host.variables.get("stacks") or [])]
-        for secret in spec.secrets:
-            for host in runs_on:
-                variables = {**spec.variables, **host.variables}
-                found.update({item.name: item for item in expand(secret, variables)})
+        for item in (
+            item
+            for secret in spec.secrets
+            for host in runs_on
+            for item in expand(secret, {**spec.variables, **host.variables})
+        ):
+            other = found.setdefault(item.name, item)
+            if (other.kind, other.prefix) != (item.kind, item.prefix):
+                expected = f"is a {other.kind} of {other.service} and a {item.kind} of {item.service}"
+                remedy = "give one of the two another name in its service.yml"
+                problem = Problem(EVERY_HOST, f"vault_{item.name}", None, expected, remedy)
+                if problem not in problems:
+                    problems.append(problem)
     return found
 
 

@@ -28,12 +28,13 @@ def htpasswd(passwords: Mapping[str, str], site: str) -> str:
     and name: unique among users, the same from run to run, and silent about the password (a fast hash of the password
     as salt would be a shortcut for guessing). Raises ValueError, without the password, and ImportError.
     """
-    if bcrypt is None and passwords:
+    return "".join(f"{name}:{bcrypt_hash(name, passwords[name], site)}\n" for name in sorted(passwords))
+
+
+def bcrypt_hash(name: str, password: str, site: str) -> str:
+    """One user's hash, the same every time."""
+    if bcrypt is None:
         raise ImportError("htpasswd needs the Python package bcrypt where Ansible runs: pip install bcrypt")
-    return "".join(f"{name}:{_hash(name, passwords[name], site)}\n" for name in sorted(passwords))
-
-
-def _hash(name: str, password: str, site: str) -> str:
     if not name or ":" in name or not name.isprintable():
         raise ValueError(f"user {name!r}: expected a name without `:` and line breaks")
     secret = password.encode()

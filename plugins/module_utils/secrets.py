@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from ._missing import Missing
@@ -18,8 +21,21 @@ _PLACEHOLDERS = re.compile(
     re.IGNORECASE,
 )
 _SHORTEST = 16
-_ALPHABETS = {"hex": "0123456789abcdef"}
-KINDS = ("password", "key", "hex")
+_FEWEST_CHARACTERS = 6  # different ones: sixteen random hexadecimal digits have fewer once in 20 million
+_TSIG_BYTES = 32  # as long as the hash of hmac-sha256
+_RSA_BITS = 4096
+_PAIRS = ("ed25519", "rsa")
+_BASE64 = ("base64", "tsig")
+_MAKE = "ansible-playbook playbooks/secrets.yml with this inventory makes it"
+
+# The platform's own: what hosts compare a vault with. No service reads it.
+FINGERPRINT_KEY = Secret(
+    name="hearth_fingerprint_key",
+    kind="hex",
+    length=64,
+    rotate="never",
+    why="Hosts remember by it which secrets they run with; another one would make them forget.",
+)
 
 
 def expand(secret: Secret, variables: Mapping[str, Any]) -> list[Secret]:
@@ -28,8 +44,9 @@ def expand(secret: Secret, variables: Mapping[str, Any]) -> list[Secret]:
         return [secret]
     made = []
     for item in variables.get(secret.each) or []:
-        name = item.get("name") if isinstance(item, Mapping) else item
-        made.append(Secret(**{**secret.__dict__, "name": secret.name.format(name=variable_part(str(name)))}))
+        name = str(item.get("name") if isinstance(item, Mapping) else item)
+        proof = {**secret.prove, "user": name} if secret.prove.get("guard") else secret.prove
+        made.append(replace(secret, name=secret.name.format(name=variable_part(name)), prove=proof))
     return made
 
 
@@ -38,41 +55,120 @@ def variable_part(name: str) -> str:
     return re.sub(r"[^a-z0-9_]", "_", name.lower())
 
 
+def previous(name: str) -> str:
+    """The inventory variable that holds a secret's old value while it is being rotated."""
+    return f"vault_{name}_previous"
+
+
 def generate(secret: Secret) -> str:
-    """A new random value of the secret's kind and length (characters, prefix included), from passlib's generator."""
+    """A new random value of the secret's kind; a key pair as PKCS#8 in PEM."""
+    if secret.kind in _PAIRS:
+        return _private_key(secret.kind)
     # Here and not above: loading it takes longer than resolving the platform, and most runs make no secret.
     try:
         from passlib import pwd
-        from passlib.utils import rng
+        from passlib.utils import getrandbytes, rng
     except ImportError:
-        pwd = rng = Missing("passlib")
+        pwd = rng = getrandbytes = Missing("passlib")
+    if secret.kind in _BASE64:
+        size = _TSIG_BYTES if secret.kind == "tsig" else max(secret.length, _SHORTEST)
+        return base64.b64encode(getrandbytes(rng, size)).decode()
     length = max(secret.length - len(secret.prefix), _SHORTEST)
-    if secret.kind in _ALPHABETS:
-        return secret.prefix + pwd.genword(length=length, chars=_ALPHABETS[secret.kind], rng=rng)
-    return secret.prefix + pwd.genword(length=length, charset="ascii_62", rng=rng)
+    alphabet = {"chars": "0123456789abcdef"} if secret.kind == "hex" else {"charset": "ascii_62"}
+    return secret.prefix + pwd.genword(length=length, rng=rng, **alphabet)
+
+
+def _private_key(kind: str) -> str:
+    try:
+        from cryptography.hazmat.primitives import serialization
+        from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
+    except ImportError:
+        serialization = ed25519 = rsa = Missing("cryptography")
+    made = (
+        ed25519.Ed25519PrivateKey.generate()
+        if kind == "ed25519"
+        else rsa.generate_private_key(public_exponent=65537, key_size=_RSA_BITS)
+    )
+    form = serialization.PrivateFormat.PKCS8
+    encoding = serialization.Encoding.PEM
+    return made.private_bytes(encoding, form, serialization.NoEncryption()).decode()
+
+
+def public_key(private: str) -> str:
+    """The public half of a key pair, as a line for OpenSSH: `ssh-ed25519 AAAA…`. Raises ValueError."""
+    from cryptography.hazmat.primitives import serialization
+
+    public: Any = serialization.load_pem_private_key(private.encode(), None).public_key()
+    form = serialization.PublicFormat.OpenSSH
+    return public.public_bytes(serialization.Encoding.OpenSSH, form).decode()
+
+
+def presented(secret: Mapping[str, Any], value: Any, site: str) -> Any:
+    """What a template gets: the value, or its hash where the service needs no more (kinds bcrypt and sha512).
+
+    The salt is made of the site and the secret's name, so that a hash is the same from run to run.
+    """
+    if not isinstance(value, str):
+        return value
+    if secret["kind"] == "bcrypt":
+        from .htpasswd import bcrypt_hash
+
+        return bcrypt_hash(secret["name"], value, site)
+    if secret["kind"] == "sha512":
+        from hashlib import sha256
+
+        from passlib.hash import sha512_crypt
+
+        salt = sha256(f"hearth.llm sha512\0{site}\0{secret['name']}".encode()).hexdigest()[:16]
+        return sha512_crypt.using(salt=salt, rounds=100_000).hash(value)
+    return value
 
 
 def check(host: str, secret: Secret, value: Any) -> list[Problem]:
     """Whether a value may be used: there, not a placeholder, long enough, of its kind. The value is never shown."""
     variable = f"vault_{secret.name}"
-    make = "ansible-playbook playbooks/secrets.yml with this inventory makes it"
     if value is None or value == "":
-        return [Problem(host, variable, None, "is missing", make)]
+        return [Problem(host, variable, None, "is missing", _MAKE)]
     if not isinstance(value, str):
-        return [
-            Problem(
-                host, variable, "***", f"must be text, is {type(value).__name__}", "quote it in the vault"
-            )
-        ]
-    if _PLACEHOLDERS.search(value):
-        return [Problem(host, variable, "***", "is a placeholder, not a secret", f"remove it; {make}")]
-    if len(value) < _SHORTEST:
-        expected = f"is too short: {len(value)} characters, expected at least {_SHORTEST}"
-        return [Problem(host, variable, "***", expected, f"remove it; {make}")]
-    if not value.startswith(secret.prefix):
-        return [Problem(host, variable, "***", f"must begin with {secret.prefix}", f"remove it; {make}")]
-    if secret.kind == "hex" and not re.fullmatch(r"[0-9a-fA-F]+", value.removeprefix(secret.prefix)):
-        return [Problem(host, variable, "***", "must be hexadecimal", f"remove it; {make}")]
-    if "\n" in value or "\0" in value:
-        return [Problem(host, variable, "***", "must be one line of text", f"remove it; {make}")]
-    return []
+        expected = f"must be text, is {type(value).__name__}"
+        return [Problem(host, variable, "***", expected, "quote it in the vault")]
+    wrong = _wrong_with(secret, value)
+    return [Problem(host, variable, "***", wrong, f"remove it; {_MAKE}")] if wrong else []
+
+
+def _wrong_with(secret: Secret, value: str) -> str | None:
+    """Why a text may not be used; None where it may."""
+    if secret.kind in _PAIRS:
+        return _wrong_with_pair(secret.kind, value)
+    bare = value.removeprefix(secret.prefix)
+    ending = "" if bare == value and secret.prefix else bare
+    rules = (
+        (_PLACEHOLDERS.search(value), "is a placeholder, not a secret"),
+        (
+            len(value) < _SHORTEST,
+            f"is too short: {len(value)} characters, expected at least {_SHORTEST}",
+        ),
+        (len(set(bare)) < _FEWEST_CHARACTERS, "is too regular: it has very few different characters"),
+        (secret.prefix and not ending, f"must begin with {secret.prefix}"),
+        (secret.kind == "hex" and not re.fullmatch(r"[0-9a-fA-F]+", bare), "must be hexadecimal"),
+        (secret.kind in _BASE64 and not _is_base64(bare), "must be base64"),
+        (secret.kind == "bcrypt" and len(value.encode()) > 72, "is too long: bcrypt takes 72 bytes"),
+        ("\n" in value or "\0" in value, "must be one line of text"),
+    )
+    return next((text for broken, text in rules if broken), None)
+
+
+def _is_base64(text: str) -> bool:
+    try:
+        return bool(base64.b64decode(text, validate=True))
+    except binascii.Error:
+        return False
+
+
+def _wrong_with_pair(kind: str, value: str) -> str | None:
+    try:
+        public = public_key(value)
+    except (ValueError, TypeError):
+        return "must be a private key in PEM without a passphrase"
+    wanted = {"ed25519": "ssh-ed25519 ", "rsa": "ssh-rsa "}[kind]
+    return None if public.startswith(wanted) else f"must be a key of the kind {kind}"

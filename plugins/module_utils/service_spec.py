@@ -15,6 +15,7 @@ from typing import Any
 TIERS = ("trusted", "compute", "every")
 GUARDS = ("open", "key", "basic", "admin", "internal", "sso", "oidc")
 USES = ("each", "one", "optional")
+KINDS = ("password", "key", "hex", "base64", "bcrypt", "sha512", "ed25519", "rsa", "tsig")
 ROTATIONS = ("restart", "overlap", "in-place", "migrate", "never")
 PATHS = ("any", "one_minor", "every_major", "dump_restore")
 _NAME = re.compile(r"^[a-z][a-z0-9_]*$")
@@ -71,7 +72,12 @@ class Serves:
 
 @dataclass(frozen=True)
 class Secret:
-    """A secret's description, never its value. `each` names a list variable: one secret per item's `name`."""
+    """A secret's description, never its value. `each` names a list variable: one secret per item's `name`.
+
+    length: characters, prefix included (of base64: random bytes); days: the age at which it should be replaced;
+    consumers: other services that read it; ends: what people notice when it is replaced; apply, prove:
+    docs/secrets.md; service: who declares it.
+    """
 
     name: str
     kind: str
@@ -82,6 +88,12 @@ class Secret:
     each: str | None = None
     client: bool = False
     client_of: str | None = None
+    consumers: tuple[str, ...] = ()
+    days: int = 365
+    ends: str = ""
+    apply: Mapping[str, Any] = field(default_factory=dict)
+    prove: Mapping[str, Any] = field(default_factory=dict)
+    service: str = ""
 
 
 @dataclass(frozen=True)
@@ -141,6 +153,7 @@ class ServiceSpec:
     serves: Serves | None = None
     uses: Mapping[str, str] = field(default_factory=dict)
     secrets: tuple[Secret, ...] = ()
+    client_keys: Mapping[str, Any] = field(default_factory=dict)
     secrets_owner: str = "0:0"
     data: Mapping[str, Data] = field(default_factory=dict)
     update: Update = field(default_factory=Update)
@@ -199,10 +212,8 @@ def read(
         sign_on=reader.take("sign_on", bool, False),
         serves=reader.make(Serves, "serves", serves) if serves else None,
         uses=_uses(reader),
-        secrets=tuple(
-            reader.make(Secret, f"secrets.{key}", {"name": key, **(value or {})})
-            for key, value in reader.mapping("secrets").items()
-        ),
+        secrets=tuple(_secret(reader, key, value or {}) for key, value in reader.mapping("secrets").items()),
+        client_keys=_client_keys(reader),
         secrets_owner=reader.take("secrets_owner", str, "0:0"),
         data={
             key: reader.make(Data, f"data.{key}", _listed(value or {}, "dump", "restore"))
@@ -258,6 +269,52 @@ def _uses(reader: _Reader) -> dict[str, str]:
     return found
 
 
+def _secret(reader: _Reader, key: str, value: Mapping[str, Any]) -> Secret:
+    where = f"{reader.name}: secrets.{key}"
+    text = {**value, "name": key, "service": reader.name, "consumers": tuple(value.get("consumers", ()))}
+    secret: Secret = reader.make(Secret, f"secrets.{key}", text)
+    if secret.kind not in KINDS:
+        raise SpecError(f"{where}.kind is {secret.kind!r}, expected one of {', '.join(KINDS)}")
+    if secret.rotate not in ROTATIONS:
+        raise SpecError(f"{where}.rotate is none of {', '.join(ROTATIONS)}")
+    if secret.rotate == "never" and not secret.why:
+        raise SpecError(
+            f"{where} is never rotated, so it needs `why`: the reason, and what rotating would cost"
+        )
+    if secret.apply:
+        _check_keys(f"{where}.apply", secret.apply, {"container", "program"}, {"container", "program"})
+    if secret.prove:
+        _check_proof(f"{where}.prove", secret.prove)
+    return secret
+
+
+def _client_keys(reader: _Reader) -> dict[str, Any]:
+    """How the service takes its clients' keys: {overlap, restart, prove}."""
+    found = reader.mapping("client_keys")
+    if found:
+        _check_keys(f"{reader.name}: client_keys", found, {"overlap", "restart", "prove"}, set())
+        _check_proof(f"{reader.name}: client_keys.prove", found.get("prove") or {})
+    return found
+
+
+def _check_proof(where: str, proof: Mapping[str, Any]) -> None:
+    kinds = {
+        "path": {"path", "port", "container", "headers", "basic", "body", "accepted", "refused"},
+        "program": {"container", "program"},
+        "guard": {"guard", "user"},
+    }
+    form = next((name for name in kinds if name in proof), None)
+    if form is None:
+        raise SpecError(f"{where} needs one of path, program, guard")
+    required = {"container", "program"} if form == "program" else {form}
+    _check_keys(where, proof, kinds[form], required)
+
+
+def _check_keys(where: str, found: Mapping[str, Any], known: set[str], required: set[str]) -> None:
+    if set(found) - known or required - set(found):
+        raise SpecError(f"{where} has the keys {', '.join(sorted(found))}; known: {', '.join(sorted(known))}")
+
+
 def _check_names(spec: ServiceSpec) -> None:
     for variable in spec.variables:
         if not variable.startswith(spec.name + "_"):
@@ -269,9 +326,6 @@ def _check_names(spec: ServiceSpec) -> None:
             )
     if spec.http and f"{spec.name}_hostname" not in spec.variables:
         raise SpecError(f"{spec.name}: http needs the variable {spec.name}_hostname")
-    for secret in spec.secrets:
-        if secret.rotate not in ROTATIONS:
-            raise SpecError(f"{spec.name}: secrets.{secret.name}.rotate is none of {', '.join(ROTATIONS)}")
 
 
 def _check_data(spec: ServiceSpec) -> None:

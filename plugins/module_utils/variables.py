@@ -12,6 +12,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from .platform import OPTIONS, PER_SERVICE, RENAMED, REPLICAS
 from .problems import Problem, show
+from .secrets import previous
 from .service_spec import ServiceSpec
 
 # Alike enough to be a slip of the fingers: domian, stack, ollama_model. Not alike enough: domains_of_mail.
@@ -28,7 +29,8 @@ def known_names(specs: Iterable[ServiceSpec], secrets: Iterable[str]) -> dict[st
             known[f"{spec.name}_replicas"] = dict(REPLICAS)
         for name in spec.variables:
             known.setdefault(name, {"type": "raw"})
-    known.update({f"vault_{secret}": {"type": "str"} for secret in secrets})
+    for secret in secrets:
+        known.update({f"vault_{secret}": {"type": "str"}, previous(secret): {"type": "str"}})
     return known
 
 

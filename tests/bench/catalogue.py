@@ -75,9 +75,10 @@ def platform(size: int) -> tuple[dict[str, ServiceSpec], list[Host]]:
         specs[f"app{number:02}"] = _app(f"app{number:02}")
     apps = [name for name in specs if name.startswith("app")]
     secrets = ("litellm_master_key", "litellm_probe_key", "openwebui_gateway_key")
-    vault = {f"vault_{name}": "sk-" + "k3Yw" * 8 for name in secrets}
-    vault |= {f"vault_{name}": "k3Yw" * 8 for name in ("openwebui_secret_key", "openwebui_admin_password")}
-    vault |= {f"vault_{name}_word": "k3Yw" * 8 for name in apps}
+    vault = {f"vault_{name}": "sk-" + "k3YwT7" * 6 for name in secrets}
+    vault |= {f"vault_{name}": "k3YwT7" * 6 for name in ("openwebui_secret_key", "openwebui_admin_password")}
+    vault["vault_openwebui_data_key"] = "k3YwT7pQ" * 5 + "abcd"
+    vault |= {f"vault_{name}_word": "k3YwT7" * 6 for name in apps}
     hosts = []
     for number in range(size):
         own = ["traefik", "litellm", "openwebui"] if number == 0 else ["ollama"]

@@ -60,8 +60,8 @@ def test_secrets_makes_what_is_missing_once_and_keeps_the_rest(tmp_path):
     subprocess.run(["cp", "-r", str(ROOT / "inventories" / "homehub"), str(inventory)], check=True)
     vault = inventory / "group_vars" / "all" / "vault.yml"
     whole = vault.read_text()
-    first = whole.index("vault_")
-    one = whole[: whole.index("\n#", first) + 1]
+    first = whole.index("\nvault_") + 1
+    one = "---\n" + whole[first : whole.index("\nvault_", first) + 1]
     vault.write_text(one + "# a word of mine\n")
     for _run in (1, 2):
         done = run(tmp_path, str(inventory), play=ROOT / "playbooks" / "secrets.yml")
