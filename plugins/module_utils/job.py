@@ -1,8 +1,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Submits a transaction to the program that carries it out, and follows it.
 
-The program is this collection's transaction.py with the files that it imports, as one executable zip: it is replaced
-in one rename, so a host never holds a mixture of two releases.
+The program is this collection's transaction.py and look.py with the files that they import, as one executable zip: it
+is replaced in one rename, so a host never holds a mixture of two releases.
 """
 
 from __future__ import annotations
@@ -26,8 +26,10 @@ from . import (
     _journal,
     _masking,
     _pull,
+    _sockets,
     _stack_files,
     _steps,
+    look,
     transaction,
 )
 from ._bring_up import Failure
@@ -41,12 +43,17 @@ _MODULES = (
     _journal,
     _masking,
     _pull,
+    _sockets,
     _stack_files,
     _steps,
+    look,
     transaction,
 )
 _PACKAGE = "hearth_engine"
-_MAIN = f"import sys\nfrom {_PACKAGE}.transaction import main\nsys.exit(main())\n"
+_MAIN = f"""import sys
+from {_PACKAGE} import look, transaction
+sys.exit((look if sys.argv[1:2] == ["look"] else transaction).main())
+"""
 # The oldest time that a zip can hold: the same sources always give the same bytes.
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 _START_SECONDS = 15.0

@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
-from ..module_utils import catalogue
+from ..module_utils import catalogue, job
 from . import platform_run
 
 FACT = "hearth_look"
@@ -26,12 +29,27 @@ def look_at(action: ActionBase, task_vars: dict[str, Any], service: Mapping[str,
 
 
 def take_look(action: ActionBase, task_vars: dict[str, Any]) -> dict[str, Any]:
-    """Look at the host now: one call of hearth.llm.look for all of its stacks."""
+    """Look at the host now, at all of its stacks in one call."""
     arguments = look_arguments(platform_run.fleet(task_vars), task_vars["inventory_hostname"], task_vars)
+    found = _ask_engine(action, arguments)
+    if found is not None:
+        return found
     found = action._execute_module("hearth.llm.look", module_args=arguments, task_vars=task_vars)
     if found.get("failed") or found.get("unreachable"):
         raise AnsibleActionFail(found.get("msg", "the host could not be looked at"), result=found)
     return {key: value for key, value in found.items() if key not in ("invocation", "changed", "warnings")}
+
+
+def _ask_engine(action: ActionBase, arguments: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The look by the program that an earlier change left on the host; None where it is missing or of another release.
+
+    It is half a second faster than a module, which Ansible builds, sends and unpacks first.
+    """
+    program = f"{arguments['state_dir']}/engine.py"
+    digest = hashlib.sha256(job.program()).hexdigest()
+    command = shlex.join(["python3", program, "look", digest])
+    done = action._low_level_execute_command(command, in_data=json.dumps(arguments).encode())
+    return json.loads(done["stdout"]) if done["rc"] == 0 else None
 
 
 def look_arguments(fleet: Mapping[str, Any], host: str, task_vars: Mapping[str, Any]) -> dict[str, Any]:

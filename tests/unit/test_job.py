@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ast
 import base64
+import hashlib
 import io
 import json
 import os
@@ -39,6 +40,29 @@ def test_the_program_needs_nothing_but_python(tmp_path):
         check=False,
     )
     assert (done.returncode, json.loads(done.stdout)) == (0, {"committed": {}, "transactions": []})
+
+
+def look_by_program(folder, digest):
+    path = folder / "engine.py"
+    path.write_bytes(job.program())
+    places = {"stacks_dir": str(folder), "data_dir": str(folder), "state_dir": str(folder / "state")}
+    return subprocess.run(
+        [sys.executable, "-I", "-S", str(path), "look", digest],
+        input=json.dumps({**places, "stacks": ["chat"], "images": [], "paths": []}),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_program_looks_at_the_host(tmp_path):
+    done = look_by_program(tmp_path, hashlib.sha256(job.program()).hexdigest())
+    assert (done.returncode, json.loads(done.stdout)["stacks"]["chat"]["files"]) == (0, {})
+
+
+def test_a_program_of_another_release_does_not_look(tmp_path):
+    done = look_by_program(tmp_path, "0" * 64)
+    assert (done.returncode, done.stdout) == (3, "")
 
 
 def test_the_program_holds_every_file_that_it_imports():
