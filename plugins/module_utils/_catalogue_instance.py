@@ -59,6 +59,10 @@ def instance(
         "http": _http(spec, host),
         "api": {"port": spec.api.port, "container": spec.api.container} if spec.api else None,
         "publish": None,
+        "listens": _listens(spec, own["address"], variables),
+        "resolver": spec.resolver is not None,
+        "dns": [],
+        "extra_hosts": {},
         "serves": _serves(spec),
         "models": _models(spec, variables, host, problems),
         "uses": {name: [] for name in spec.uses},
@@ -202,6 +206,23 @@ def _http(spec: ServiceSpec, host: Host) -> dict[str, Any] | None:
     if guard:
         routes[0]["guard"] = guard
     return {"port": spec.http.port, "container": spec.http.container, "routes": routes}
+
+
+def _listens(spec: ServiceSpec, address: Any, variables: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One row for each protocol: what is bound on the host's address."""
+    return [
+        {
+            "name": name,
+            "address": address,
+            "port": variables[listen.port],
+            "protocol": protocol,
+            "container_port": listen.container_port,
+            "open_to": variables.get(listen.open_to, listen.open_to),
+            "variable": listen.port,
+        }
+        for name, listen in spec.listens.items()
+        for protocol in listen.protocols
+    ]
 
 
 def _serves(spec: ServiceSpec) -> dict[str, Any] | None:

@@ -70,25 +70,32 @@ def _open_door(
 
 
 def ports(service: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The ports a service binds on its host: [{port, address, variable}]."""
+    """The ports a service binds on its host: [{port, protocol, address, variable}]."""
     bound = [
-        {"port": port, "address": "0.0.0.0", "variable": f"{service['name']}_{name}_port"}
+        {"port": port, "protocol": "tcp", "address": "0.0.0.0", "variable": f"{service['name']}_{name}_port"}
         for name, port in service["front_door"].items()
         if isinstance(port, int)
+    ]
+    bound += [
+        {key: listen[key] for key in ("port", "protocol", "address", "variable")}
+        for listen in service["listens"]
+        if isinstance(listen["port"], int)
     ]
     if service["publish"]:
         address, _sep, port = service["publish"].rpartition(":")
         if port.isdigit():
             variable = f"{service['name']}_port"
-            bound.append({"port": int(port), "address": address.strip("[]"), "variable": variable})
+            bound.append(
+                {"port": int(port), "protocol": "tcp", "address": address.strip("[]"), "variable": variable}
+            )
     return bound
 
 
 def check_ports(services: Iterable[Mapping[str, Any]], problems: list[Problem]) -> None:
-    taken: dict[tuple[str, int], tuple[str, str]] = {}
+    taken: dict[tuple[str, str, int], tuple[str, str]] = {}
     for service in services:
         for bound in ports(service):
-            key = (service["host"], bound["port"])
+            key = (service["host"], bound["protocol"], bound["port"])
             holder = taken.setdefault(key, (service["name"], bound["variable"]))
             if holder != (service["name"], bound["variable"]):
                 expected = f"also {holder[1]} of {holder[0]} on {service['host']}"

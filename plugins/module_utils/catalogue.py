@@ -15,6 +15,7 @@ from . import secrets as secret_rules
 from ._catalogue_instance import expand, instance
 from ._catalogue_links import link
 from ._catalogue_names import check_ports, name_services
+from ._catalogue_resolving import resolve_names
 from ._catalogue_settings import check_addresses, placements, settings_of
 from .inventory import Host
 from .problems import EVERY_HOST, Problem
@@ -63,6 +64,7 @@ def resolve(specs: Mapping[str, ServiceSpec], hosts: Sequence[Host]) -> Platform
     }
     link(specs, services, hosts, problems)
     name_services(specs, services, settings, problems)
+    resolve_names(specs, services)
     check_ports(services, problems)
     return Platform(fleet, secrets, problems)
 
@@ -88,7 +90,8 @@ def dependents(fleet: Mapping[str, Any], host: str, name: str) -> list[dict[str,
         uses = any(item["host"] == host for item in service["uses"].get(name, []))
         routes = bool(service["front_door"] and provider["http"] and provider["front"] == service["host"])
         keeps = any(client["service"] == name for client in service["clients"])
-        if uses or keeps or (routes and service["host"] != host):
+        names = provider["resolver"] or (service["resolver"] and (provider["fqdn"] or provider["publish"]))
+        if uses or keeps or names or (routes and service["host"] != host):
             found.append(service)
     return found
 

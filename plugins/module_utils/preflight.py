@@ -129,7 +129,7 @@ def _busy_ports(
 
 
 def _collide(wanted: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    if other["port"] != wanted["port"] or not other["protocol"].startswith("tcp"):
+    if other["port"] != wanted["port"] or not other["protocol"].startswith(wanted["protocol"]):
         return False
     return wanted["address"] in _ANYWHERE or other["address"] in (*_ANYWHERE, wanted["address"])
 

@@ -16,6 +16,8 @@ TIERS = ("trusted", "compute", "every")
 GUARDS = ("open", "key", "basic", "admin", "internal", "sso", "oidc")
 USES = ("each", "one", "optional")
 KINDS = ("password", "key", "hex", "base64", "bcrypt", "sha512", "ed25519", "rsa", "tsig")
+PROTOCOLS = ("udp", "tcp")
+OPEN_TO = ("platform", "private", "anyone")
 ROTATIONS = ("restart", "overlap", "in-place", "migrate", "never")
 PATHS = ("any", "one_minor", "every_major", "dump_restore")
 _NAME = re.compile(r"^[a-z][a-z0-9_]*$")
@@ -57,6 +59,26 @@ class Api:
     port: int
     container: str
     variable: str | None = None
+
+
+@dataclass(frozen=True)
+class Listen:
+    """A port published on the host's address besides `api` and the front door; `port` names its variable.
+
+    open_to: `platform` (the inventory's hosts), `private` (private ranges), `anyone`, or the variable that says which.
+    """
+
+    port: str
+    container_port: int
+    protocols: tuple[str, ...]
+    open_to: str
+
+
+@dataclass(frozen=True)
+class Resolver:
+    """Answers for the platform's names; `port` names the variable with the port it answers on."""
+
+    port: str
 
 
 @dataclass(frozen=True)
@@ -148,6 +170,8 @@ class ServiceSpec:
     resources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     http: Http | None = None
     api: Api | None = None
+    listens: Mapping[str, Listen] = field(default_factory=dict)
+    resolver: Resolver | None = None
     front_door: Mapping[str, str] = field(default_factory=dict)
     sign_on: bool = False
     serves: Serves | None = None
@@ -192,6 +216,7 @@ def read(
         raise SpecError(f"{name}: a service's name is lower-case letters, digits and _")
     http = reader.mapping("http")
     api = reader.mapping("api")
+    resolver = reader.mapping("resolver")
     serves = reader.mapping("serves")
     health = reader.mapping("health")
     spec = ServiceSpec(
@@ -208,6 +233,13 @@ def read(
         resources=reader.mapping("resources"),
         http=_http(reader, name, http) if http else None,
         api=reader.make(Api, "api", {"container": name, **api}) if api else None,
+        listens={
+            key: reader.make(
+                Listen, f"listens.{key}", {**value, "protocols": tuple(value.get("protocols", ()))}
+            )
+            for key, value in reader.mapping("listens").items()
+        },
+        resolver=reader.make(Resolver, "resolver", resolver) if resolver else None,
         front_door=reader.mapping("front_door"),
         sign_on=reader.take("sign_on", bool, False),
         serves=reader.make(Serves, "serves", serves) if serves else None,
@@ -326,6 +358,10 @@ def _check_names(spec: ServiceSpec) -> None:
             )
     if spec.http and f"{spec.name}_hostname" not in spec.variables:
         raise SpecError(f"{spec.name}: http needs the variable {spec.name}_hostname")
+    for key, listen in spec.listens.items():
+        _check_listen(spec, f"{spec.name}: listens.{key}", listen)
+    if spec.resolver and spec.resolver.port not in spec.variables:
+        raise SpecError(f"{spec.name}: resolver.port names {spec.resolver.port}, not in variables")
 
 
 def _check_data(spec: ServiceSpec) -> None:
@@ -346,6 +382,15 @@ def _check_data(spec: ServiceSpec) -> None:
             raise SpecError(f"{spec.name}: update.versions.{variable}.path is none of {', '.join(PATHS)}")
     if spec.drain and spec.replicas is None:
         raise SpecError(f"{spec.name}: drain is for a service with replicas")
+
+
+def _check_listen(spec: ServiceSpec, where: str, listen: Listen) -> None:
+    if listen.port not in spec.variables:
+        raise SpecError(f"{where}.port names {listen.port}, not in variables")
+    if not listen.protocols or set(listen.protocols) - set(PROTOCOLS):
+        raise SpecError(f"{where}.protocols is not a list of {' and '.join(PROTOCOLS)}")
+    if listen.open_to not in (*OPEN_TO, *spec.variables):
+        raise SpecError(f"{where}.open_to is none of {', '.join(OPEN_TO)} and no variable")
 
 
 class _Reader:

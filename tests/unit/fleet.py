@@ -47,6 +47,22 @@ PAGE = {
     "uses": {"gate": {"which": "one"}},
     "secrets": {"page_gate_key": {"kind": "key", "prefix": "sk-", "client_of": "gate"}},
 }
+NAMES = {
+    "title": "Names",
+    "tier": "trusted",
+    "order": 10,
+    "variables": {"names_version": "5", "names_port": 53, "names_open_to": "private"},
+    "images": {"names": {"name": "docker.io/some/names", "version": "names_version"}},
+    "listens": {
+        "dns": {
+            "port": "names_port",
+            "container_port": 53,
+            "protocols": ["udp", "tcp"],
+            "open_to": "names_open_to",
+        }
+    },
+    "resolver": {"port": "names_port"},
+}
 OPTIONS = {
     "gate": {
         "gate_clients": {
@@ -62,7 +78,7 @@ OPTIONS = {
 
 
 def specs():
-    services = {"door": DOOR, "gate": GATE, "model": MODEL, "page": PAGE}
+    services = {"door": DOOR, "gate": GATE, "model": MODEL, "names": NAMES, "page": PAGE}
     return {name: read(name, f"test.{name}", text, OPTIONS.get(name, {})) for name, text in services.items()}
 
 

@@ -36,6 +36,8 @@ def render(publish=None, volumes=(), **variables):
         "images": {"ollama": "docker.io/ollama/ollama:0.32.15"},
         "mounts": {"models": volumes[0] if volumes else "/srv/docker/ollama/models"},
         "volumes": list(volumes),
+        "dns": [],
+        "extra_hosts": {},
         "resources": {"ollama": {**SPEC["resources"]["ollama"], **variables.pop("resources", {})}},
     }
     template = environment.from_string((ROLE / "templates/compose.yaml.j2").read_text())

@@ -5,8 +5,8 @@ import copy
 import pytest
 from ansible_collections.hearth.llm.plugins.module_utils.preflight import lacks, problems
 
-DOOR = {"name": "door", "front_door": {"http": 80, "https": 443}, "publish": None}
-MODEL = {"name": "model", "front_door": {}, "publish": "10.0.0.2:11434"}
+DOOR = {"name": "door", "front_door": {"http": 80, "https": 443}, "publish": None, "listens": []}
+MODEL = {"name": "model", "front_door": {}, "publish": "10.0.0.2:11434", "listens": []}
 LOOK = {
     "engine": {"present": True, "running": True, "version": "26.1.5", "compose": "2.26.1", "error": None},
     "system": {"arch": "x86_64"},

@@ -16,6 +16,8 @@ SERVICE = {
     "description": "Pages for everybody",
     "host": "edge",
     "volumes": [],
+    "dns": [],
+    "extra_hosts": {},
     "resources": {"wiki": {"cpus": 2, "memory": "1g", "reserve_cpus": 0.1, "reserve_memory": "64m"}},
 }
 DOCUMENT = """{% import 'stack.j2' as stack %}
@@ -74,6 +76,14 @@ def test_every_container_comes_back_and_cannot_fill_the_disk_or_starve_its_neigh
         "limits": {"cpus": "2", "memory": "1g"},
         "reservations": {"cpus": "0.1", "memory": "64m"},
     }
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("dns", ["10.0.0.1"]), ("extra_hosts", {"auth.lan": "10.0.0.1", "wiki.lan": "fd00::1"})],
+)
+def test_every_container_resolves_the_platforms_names(key: str, value: Any) -> None:
+    assert yaml.safe_load(render({key: value}))["services"]["wiki"][key] == value
 
 
 @pytest.mark.parametrize("which", [{"device_ids": ["GPU-1", "GPU-2"]}, {"count": "all"}])
