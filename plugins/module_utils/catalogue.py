@@ -99,7 +99,7 @@ def dependents(fleet: Mapping[str, Any], host: str, name: str) -> list[dict[str,
 def describe(secret: Secret, specs: Mapping[str, ServiceSpec]) -> dict[str, Any]:
     """A secret's description as plain data. Of a client's key, its provider says how it is taken and proven."""
     provider = secret.client_of or (secret.service if secret.client else None)
-    keys = specs[provider].client_keys if provider in specs else {}
+    keys = specs[provider].client_keys if provider and provider in specs else {}
     found = {**asdict(secret), "provider": provider, "reloads": keys.get("restart") is False}
     if keys.get("overlap") and secret.rotate == "restart":
         found["rotate"] = "overlap"

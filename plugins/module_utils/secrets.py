@@ -83,7 +83,7 @@ def _private_key(kind: str) -> str:
         from cryptography.hazmat.primitives import serialization
         from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
     except ImportError:
-        serialization = ed25519 = rsa = Missing("cryptography")
+        serialization = ed25519 = rsa = Missing("cryptography")  # type: ignore[assignment]
     made = (
         ed25519.Ed25519PrivateKey.generate()
         if kind == "ed25519"
