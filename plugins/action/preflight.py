@@ -34,7 +34,7 @@ class ActionModule(ActionBase):
             return {**result, **refusal(report(problems, f"on {host}"))}
         selected = scope.selects(task_vars)
         covered = [name for name in left if selected({"name": name, "host": host})]
-        lacks = preflight.lacks(look, RECOVERY_UNIT, options)
+        lacks = preflight.lacks(look, RECOVERY_UNIT, options, fleet["hosts"][host]["networks"])
         facts = {FACT: look, "hearth_off": covered, "hearth_lacks": lacks}
         return {**result, "ansible_facts": facts, "msg": "ready"}
 

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Filters of the Traefik view: documented in traefik_labels.yml, traefik_routes.yml and traefik_names.yml."""
+"""Filters of the Traefik view: each is documented in a file of its name."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.hearth.llm.plugins.module_utils import view_traefik
+from ansible_collections.hearth.llm.plugins.module_utils import view_sign_on, view_traefik
 
 
 class FilterModule:
-    """traefik_labels, traefik_routes and traefik_names."""
+    """traefik_labels, traefik_routes, traefik_names, traefik_networks and traefik_sign_on."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         return {
             "traefik_labels": _spoken("traefik_labels", view_traefik.labels),
             "traefik_routes": _spoken("traefik_routes", view_traefik.routes),
             "traefik_names": _spoken("traefik_names", view_traefik.names),
+            "traefik_networks": _spoken("traefik_networks", view_traefik.networks),
+            "traefik_sign_on": _spoken("traefik_sign_on", view_sign_on.dynamic),
         }
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from . import off
 from . import secrets as secret_rules
+from ._catalogue_sign_on import SHARED_NETWORK
 from .inventory import Host
 from .models import parse_models
 from .problems import Problem, show
@@ -57,6 +58,10 @@ def instance(
         "variables": variables,
         "resources": _resources(spec, host, problems),
         "http": _http(spec, host),
+        "network": SHARED_NETWORK,
+        "groups": host.variables.get(f"{spec.name}_groups") or [],
+        "sign_on": None,
+        "oidc": None,
         "api": {"port": spec.api.port, "container": spec.api.container} if spec.api else None,
         "publish": None,
         "listens": _listens(spec, own["address"], variables),

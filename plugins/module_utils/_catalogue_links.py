@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from . import secrets as secret_rules
+from ._catalogue_sign_on import SHARED_NETWORK
 from .inventory import Host
 from .problems import Problem
 from .service_spec import ServiceSpec
@@ -35,6 +36,8 @@ def link(
                 id(provider) for provider in chosen if provider["host"] != service["host"]
             )
     for service in services:
+        if service["network"] != SHARED_NETWORK:
+            continue  # it believes whoever reaches it
         if service["api"] and (id(service) in needed_elsewhere or service["host"] not in trusted):
             api = specs[service["name"]].api
             variable = api.variable if api else None
@@ -46,7 +49,7 @@ def link(
     keyed = _declared_keys(specs, services)
     for service in services:
         service["uses"] = {
-            name: [_reference(service, provider) for provider in providers]
+            name: [_reference(service, provider, problems) for provider in providers]
             for name, providers in service["uses"].items()
         }
         service["clients"] = _clients(specs, service, keyed, problems)
@@ -90,13 +93,25 @@ def _models_behind(specs: Mapping[str, ServiceSpec], service: Mapping[str, Any])
     return list(found.values())
 
 
-def _reference(consumer: Mapping[str, Any], provider: Mapping[str, Any]) -> dict[str, Any]:
+def _reference(
+    consumer: Mapping[str, Any], provider: Mapping[str, Any], problems: list[Problem]
+) -> dict[str, Any]:
     """What a consumer learns of a provider: the address that works from where the consumer runs, and its models."""
-    if provider["host"] == consumer["host"]:
+    if provider["host"] != consumer["host"]:
+        url = f"http://{provider['publish']}" if provider["publish"] else None
+    elif consumer["network"] == SHARED_NETWORK:
         side = provider["api"] or provider["http"]
         url = f"http://{side['container']}:{side['port']}" if side else None
     else:
-        url = f"http://{provider['publish']}" if provider["publish"] else None
+        url = provider["url"]
+        if url is None:
+            expected = (
+                f"guard sso leaves {consumer['name']} alone with the front door, by which {provider['name']} "
+            )
+            expected += "on the same host cannot be reached"
+            remedy = f"use oidc, or run {provider['name']} on another host"
+            variable = f"{consumer['name']}_guard"
+            problems.append(Problem(consumer["host"], variable, "sso", expected, remedy))
     return {
         "host": provider["host"],
         "name": provider["name"],

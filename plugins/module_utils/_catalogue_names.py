@@ -33,20 +33,14 @@ def name_services(
         service["fqdn"] = f"{service['hostname']}.{service['domain']}"
         if service["http"] and any(route["guard"] != "internal" for route in service["http"]["routes"]):
             _open_door(service, doors, taken, variable, problems)
-    sso = any(
-        spec.name in {s["name"] for s in services} for spec in specs.values() if spec.front_door.get("sso")
-    )
+
+
+def export(services: Iterable[dict[str, Any]]) -> None:
+    """Mark what others see of each service, so that a run can tell whose files go stale with it."""
+    seen = ("address", "access", "publish", "url", "fqdn", "http", "models", "serves", "front_door")
+    signed = ("title", "description", "groups", "oidc", "network")
     for service in services:
-        for route in service["http"]["routes"] if service["http"] else ():
-            if route["guard"] in ("sso", "oidc") and not sso:
-                expected = f"guard {route['guard']} needs a single sign-on service, and no host runs one"
-                variable = f"{service['name']}_guard"
-                problems.append(
-                    Problem(service["host"], variable, route["guard"], expected, "use basic or open")
-                )
-    for service in services:
-        seen = ("address", "access", "publish", "url", "fqdn", "http", "models", "serves", "front_door")
-        service["exports"] = digest({key: service[key] for key in seen})
+        service["exports"] = digest({key: service[key] for key in (*seen, *signed)})
 
 
 def _open_door(

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ._catalogue_sign_on import SHARED_NETWORK
 from .service_spec import ServiceSpec
 
 # A container's resolver has an address and no port.
@@ -47,6 +48,8 @@ def _needed(
         if specs[other["name"]].sign_on:
             # On its front door's host the front door itself has this name, as an alias in `frontend`.
             wanted = signs_in and place != service["host"]
+        elif service["network"] != SHARED_NETWORK:
+            wanted = False  # the front door, which it meets alone, has these names as aliases there
         else:
             wanted = (other["host"], other["name"]) in used
         if wanted and other["fqdn"] and not _is_loopback(addresses[place]):

@@ -14,9 +14,10 @@ from typing import Any
 from . import secrets as secret_rules
 from ._catalogue_instance import expand, instance
 from ._catalogue_links import link
-from ._catalogue_names import check_ports, name_services
+from ._catalogue_names import check_ports, export, name_services
 from ._catalogue_resolving import resolve_names
 from ._catalogue_settings import check_addresses, placements, settings_of
+from ._catalogue_sign_on import SHARED_NETWORK, asks_sign_on, resolve_sign_on
 from .inventory import Host
 from .problems import EVERY_HOST, Problem
 from .service_spec import Secret, ServiceSpec
@@ -42,6 +43,12 @@ def resolve(specs: Mapping[str, ServiceSpec], hosts: Sequence[Host]) -> Platform
     placed = placements(specs, hosts, settings, problems)
     check_addresses(hosts, settings, problems)
     services = [instance(specs[name], host, settings, problems) for host, name in placed]
+    name_services(specs, services, settings, problems)
+    sign_on = resolve_sign_on(specs, services, problems)
+    link(specs, services, hosts, problems)
+    resolve_names(specs, services)
+    export(services)
+    check_ports(services, problems)
     runs_on: dict[str, list[str]] = {}
     for host, name in placed:
         runs_on.setdefault(host.name, []).append(name)
@@ -52,6 +59,7 @@ def resolve(specs: Mapping[str, ServiceSpec], hosts: Sequence[Host]) -> Platform
                 "address": settings[host.name]["address"],
                 "tiers": [tier for tier in ("trusted", "compute") if tier in host.groups],
                 "services": runs_on.get(host.name, []),
+                "networks": _networks(services, host.name),
                 "directories": {
                     name: settings[host.name][name] for name in ("stacks_dir", "data_dir", "state_dir")
                 },
@@ -61,11 +69,8 @@ def resolve(specs: Mapping[str, ServiceSpec], hosts: Sequence[Host]) -> Platform
         },
         "services": services,
         "secrets": {name: describe(secret, specs) for name, secret in secrets.items()},
+        "sign_on": sign_on,
     }
-    link(specs, services, hosts, problems)
-    name_services(specs, services, settings, problems)
-    resolve_names(specs, services)
-    check_ports(services, problems)
     return Platform(fleet, secrets, problems)
 
 
@@ -91,7 +96,9 @@ def dependents(fleet: Mapping[str, Any], host: str, name: str) -> list[dict[str,
         routes = bool(service["front_door"] and provider["http"] and provider["front"] == service["host"])
         keeps = any(client["service"] == name for client in service["clients"])
         names = provider["resolver"] or (service["resolver"] and (provider["fqdn"] or provider["publish"]))
-        if uses or keeps or names or (routes and service["host"] != host):
+        signed_on = provider["oidc"] or asks_sign_on(provider)
+        signs_on = signed_on and provider["sign_on"]["service"] == service["name"]
+        if uses or keeps or names or signs_on or (routes and service["host"] != host):
             found.append(service)
     return found
 
@@ -184,6 +191,12 @@ def _first_line(description: Any) -> str:
 def _platform(settings: Mapping[str, Mapping[str, Any]], hosts: Sequence[Host]) -> dict[str, Any]:
     first = settings[hosts[0].name] if hosts else {}
     return {"domain": first.get("domain"), "access": first.get("access")}
+
+
+def _networks(services: Sequence[Mapping[str, Any]], host: str) -> list[str]:
+    """The networks that stacks of a host share: the one for all, then those of services that meet Traefik alone."""
+    here = {service["network"] for service in services if service["host"] == host}
+    return [SHARED_NETWORK, *sorted(here - {SHARED_NETWORK})]
 
 
 def missing_secrets(platform: Platform, values: Mapping[str, Any]) -> list[Secret]:

@@ -95,6 +95,12 @@ PER_SERVICE: dict[str, dict[str, Any]] = {
         "description": "How people reach this service, where that is not how they reach the platform: lan keeps it to "
         "private addresses, public opens it to everybody that its guard admits.",
     },
+    "groups": {
+        "type": "list",
+        "elements": "str",
+        "description": "The groups of the single sign-on whose members may see this service. Default: everybody who "
+        "signed in; only administrators where the guard is admin.",
+    },
     "resources": {
         "type": "dict",
         "description": "Per container: cpus, memory, reserve_cpus, reserve_memory; replaces single values.",

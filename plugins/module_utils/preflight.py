@@ -39,11 +39,13 @@ def problems(
     ]
 
 
-def lacks(look: Mapping[str, Any], unit: str, options: Mapping[str, Any]) -> list[str]:
+def lacks(
+    look: Mapping[str, Any], unit: str, options: Mapping[str, Any], networks: Collection[str] = ("frontend",)
+) -> list[str]:
     """The parts of roles/host that have something to do on a host: engine, compose, daemon, network, recovery.
 
     look: the result of hearth.llm.look; unit: where the recovery unit would be; options: the host_* variables that are
-    set: manage_engine and recover_at_boot (both true if missing), daemon_options.
+    set: manage_engine and recover_at_boot (both true if missing), daemon_options; networks: what its stacks share.
     """
     engine, system = look["engine"], look["system"]
     managed = options.get("manage_engine", True)
@@ -52,7 +54,7 @@ def lacks(look: Mapping[str, Any], unit: str, options: Mapping[str, Any]) -> lis
         "engine": managed and not engine["running"],
         "compose": managed and not engine["compose"],
         "daemon": bool(options.get("daemon_options")),  # whether they differ only the file itself says
-        "network": "frontend" not in look["networks"],
+        "network": not set(networks) <= set(look["networks"]),
         "recovery": options.get("recover_at_boot", True) and system["systemd"] and not unit_there,
     }
     return [part for part, wanted in parts.items() if wanted]

@@ -50,6 +50,30 @@ class Http:
     port: int
     container: str
     routes: tuple[Route, ...]
+    # Behind `sso` it believes the identity headers: it then shares a network with Traefik and nobody else.
+    trusts_sign_on: bool = False
+
+
+@dataclass(frozen=True)
+class SignOn:
+    """Single sign-on, as the front door and applications see it.
+
+    container, port: what forward-auth asks; path: what it needs under every name that it guards; issuer: the path of an
+    OIDC application's issuer, in which `{name}` is the service.
+    """
+
+    container: str
+    port: int
+    path: str
+    issuer: str
+
+
+@dataclass(frozen=True)
+class Oidc:
+    """How a service signs people in at the sign-on by itself: paths that it redirects to, the secret it shares."""
+
+    redirects: tuple[str, ...]
+    secret: str
 
 
 @dataclass(frozen=True)
@@ -173,7 +197,8 @@ class ServiceSpec:
     listens: Mapping[str, Listen] = field(default_factory=dict)
     resolver: Resolver | None = None
     front_door: Mapping[str, str] = field(default_factory=dict)
-    sign_on: bool = False
+    sign_on: SignOn | None = None
+    oidc: Oidc | None = None
     serves: Serves | None = None
     uses: Mapping[str, str] = field(default_factory=dict)
     secrets: tuple[Secret, ...] = ()
@@ -218,6 +243,8 @@ def read(
     api = reader.mapping("api")
     resolver = reader.mapping("resolver")
     serves = reader.mapping("serves")
+    sign_on = reader.mapping("sign_on")
+    oidc = reader.mapping("oidc")
     health = reader.mapping("health")
     spec = ServiceSpec(
         name=name,
@@ -241,7 +268,10 @@ def read(
         },
         resolver=reader.make(Resolver, "resolver", resolver) if resolver else None,
         front_door=reader.mapping("front_door"),
-        sign_on=reader.take("sign_on", bool, False),
+        sign_on=reader.make(SignOn, "sign_on", sign_on) if sign_on else None,
+        oidc=reader.make(Oidc, "oidc", {**oidc, "redirects": tuple(oidc.get("redirects", ()))})
+        if oidc
+        else None,
         serves=reader.make(Serves, "serves", serves) if serves else None,
         uses=_uses(reader),
         secrets=tuple(_secret(reader, key, value or {}) for key, value in reader.mapping("secrets").items()),
@@ -362,6 +392,8 @@ def _check_names(spec: ServiceSpec) -> None:
         _check_listen(spec, f"{spec.name}: listens.{key}", listen)
     if spec.resolver and spec.resolver.port not in spec.variables:
         raise SpecError(f"{spec.name}: resolver.port names {spec.resolver.port}, not in variables")
+    if spec.oidc and spec.oidc.secret not in {secret.name for secret in spec.secrets}:
+        raise SpecError(f"{spec.name}: oidc.secret names {spec.oidc.secret}, which is not in secrets")
 
 
 def _check_data(spec: ServiceSpec) -> None:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import permutations
 from typing import Any
+from urllib.parse import urlsplit
 
 NOBODY = "nobody@file"
 # Access → what it adds to every route of the service.
@@ -26,7 +27,7 @@ GUARDS: dict[str, tuple[str, ...]] = {
     "oidc": (),
     "basic": ("basic@file",),
     "admin": ("admin@file",),
-    "sso": ("authentik@docker",),
+    "sso": ("sign-on@file",),
 }
 INTERNAL = "internal"
 
@@ -37,7 +38,7 @@ _PATH = re.compile(r"/[A-Za-z0-9._~!&'()*+,;=:@/-]*")
 
 def labels(
     service: Mapping[str, Any],
-    network: str = "frontend",
+    network: str | None = None,
     entrypoint: str = "websecure",
 ) -> dict[str, str]:
     """The labels for the container that Traefik reaches: name → value, unquoted, `$` single.
@@ -45,13 +46,17 @@ def labels(
     service: `name`, `fqdn`, `http` with `port` and perhaps `routes` [{guard, paths}], perhaps `access`. Without routes
     everything is open; without access nothing is kept to private addresses. A service that has no route to the
     outside gets `traefik.enable: "false"` alone.
-    network, entrypoint: Traefik's. Raises ValueError.
+    network: where Traefik meets the container, by default the service's own `network`, else frontend; entrypoint:
+    Traefik's. Raises ValueError.
     """
     routers = _routers(service)
     if not routers:
         return {"traefik.enable": "false"}
     name = service["name"]
-    found = {"traefik.enable": "true", "traefik.docker.network": network}
+    found = {
+        "traefik.enable": "true",
+        "traefik.docker.network": network or service.get("network", "frontend"),
+    }
     for key, router in routers.items():
         router_label = f"traefik.http.routers.{key}"
         found[f"{router_label}.rule"] = router["rule"]
@@ -106,6 +111,22 @@ def names(fleet: Mapping[str, Any], host: str) -> list[str]:
     near = [service for service in fleet["services"] if host in (service["front"], service["host"])]
     wildcards = {f"*.{service['domain']}" for service in near if "." in service["domain"]}
     return sorted(fronted) + sorted(wildcards)
+
+
+def networks(fleet: Mapping[str, Any], host: str) -> dict[str, list[str]]:
+    """The shared networks that Traefik on `host` joins: network → the platform's names that it has as aliases there.
+
+    In `frontend` the sign-on's name, by which applications check who signed in; in the network of a service that meets
+    Traefik alone the names of what that service uses. Containers then reach these as browsers do.
+    """
+    sign_on = fleet.get("sign_on")
+    found = {"frontend": [sign_on["fqdn"]] if sign_on and sign_on["host"] == host else []}
+    for service in fleet["services"]:
+        if service["host"] == host and service["network"] != "frontend":
+            used = [provider for providers in service["uses"].values() for provider in providers]
+            urls = [urlsplit(provider["url"] or "") for provider in used]
+            found[service["network"]] = sorted({str(url.hostname) for url in urls if url.scheme == "https"})
+    return found
 
 
 def _routers(service: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -38,6 +38,7 @@ def render(publish=None, volumes=(), **variables):
         "volumes": list(volumes),
         "dns": [],
         "extra_hosts": {},
+        "network": "frontend",
         "resources": {"ollama": {**SPEC["resources"]["ollama"], **variables.pop("resources", {})}},
     }
     template = environment.from_string((ROLE / "templates/compose.yaml.j2").read_text())

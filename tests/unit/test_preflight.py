@@ -105,3 +105,7 @@ def test_a_host_that_has_everything_is_not_visited():
 )
 def test_only_what_a_host_lacks_is_made(found, options, parts):
     assert lacks({**READY, **found}, UNIT, options) == parts
+
+
+def test_a_network_of_a_single_service_is_made_too():
+    assert lacks(READY, UNIT, {}, ["frontend", "chat_door"]) == ["network"]

@@ -15,6 +15,7 @@ SERVICE = {
     "title": "Wiki",
     "description": "Pages for everybody",
     "host": "edge",
+    "network": "frontend",
     "volumes": [],
     "dns": [],
     "extra_hosts": {},
@@ -121,6 +122,15 @@ def test_private_networks_have_no_way_out_unless_asked() -> None:
     found = yaml.safe_load(render(footer={"private": {"db": True, "web": False}}))
     assert found["networks"] == {"frontend": {"external": True}, "db": {"internal": True}, "web": {}}
     assert "volumes" not in found
+
+
+def test_a_service_that_believes_headers_meets_the_front_door_alone() -> None:
+    found = yaml.safe_load(render({"network": "wiki_door"}))
+    assert found["networks"] == {"wiki_door": {"external": True}}
+
+
+def test_what_happens_once_is_not_started_again() -> None:
+    assert container(defaults={"restart": "no"})["restart"] == "no"
 
 
 def test_named_volumes_keep_their_full_names() -> None:

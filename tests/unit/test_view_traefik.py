@@ -66,7 +66,7 @@ class TestLabels:
             ("oidc", []),
             ("basic", ["basic@file"]),
             ("admin", ["admin@file"]),
-            ("sso", ["authentik@docker"]),
+            ("sso", ["sign-on@file"]),
         ],
     )
     def test_a_guard_decides_who_may_come_in(self, guard: str, added: list[str]) -> None:
