@@ -1,0 +1,1 @@
+"""A stand-in for Qdrant's server; see tests/lab/README.md."""
