@@ -133,7 +133,7 @@ def _build_one(client: docker.DockerClient, image: Image, content: str) -> None:
 
 def _docker_build(client: docker.DockerClient, image: Image, content: str) -> None:
     """A build by the classic builder, which every engine has; its output goes to `.lab/build-NAME.log`."""
-    arguments = {"VERSION": image.package.version} if image.package else {}
+    arguments = {"TAG": image.tag} | ({"VERSION": image.package.version} if image.package else {})
     step = "starting"
     log_path = state(f"build-{image.name}.log")
     with log_path.open("w") as log, progress(f"building {image.reference}", lambda: f"({step})"):

@@ -47,7 +47,7 @@ def test_metadata_is_the_originals(client: docker.DockerClient, image: Image, sh
     config = client.images.get(image.reference).attrs["Config"]
     found = {
         "entrypoint": config["Entrypoint"] or [],
-        "cmd": config["Cmd"],
+        "cmd": config["Cmd"] or [],
         "user": config["User"],
         "workdir": config["WorkingDir"] or "/",
         "ports": sorted(config.get("ExposedPorts") or {}),
@@ -82,6 +82,8 @@ def test_the_image_is_built_from_todays_sources(client: docker.DockerClient, ima
         ("ollama", "ollama --version 2>&1 | grep version"),
         ("socket-proxy", "haproxy -v | grep version"),
         ("postgres", "postgres --version"),
+        ("authentik", "python -c 'import importlib.metadata as m; print(m.version(\"authentik-client\"))'"),
+        ("authentik-proxy", "PYTHONHOME=/usr /opt/outpost/python --version"),
     ],
 )
 def test_the_version_inside_is_the_one_in_the_table(
