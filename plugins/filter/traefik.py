@@ -11,7 +11,7 @@ from ansible_collections.hearth.llm.plugins.module_utils import view_sign_on, vi
 
 
 class FilterModule:
-    """traefik_labels, traefik_routes, traefik_names, traefik_networks and traefik_sign_on."""
+    """Each view as a filter."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         return {
@@ -20,6 +20,7 @@ class FilterModule:
             "traefik_names": _spoken("traefik_names", view_traefik.names),
             "traefik_networks": _spoken("traefik_networks", view_traefik.networks),
             "traefik_sign_on": _spoken("traefik_sign_on", view_sign_on.dynamic),
+            "traefik_acme_names": _spoken("traefik_acme_names", view_traefik.acme_names),
         }
 
 

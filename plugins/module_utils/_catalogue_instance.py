@@ -52,6 +52,7 @@ def instance(
         "front_door": {
             name: variables.get(variable) for name, variable in spec.front_door.items() if name in _DOOR_PORTS
         },
+        "acme": None,
         "ca_file": f"{own['data_dir']}/{spec.front_door['ca']}" if "ca" in spec.front_door else None,
         "images": _images(spec, host, variables, own["image_mirror"], problems),
         "versions": {name: str(variables.get(image.version)) for name, image in spec.images.items()},

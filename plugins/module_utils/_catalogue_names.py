@@ -37,7 +37,7 @@ def name_services(
 
 def export(services: Iterable[dict[str, Any]]) -> None:
     """Mark what others see of each service, so that a run can tell whose files go stale with it."""
-    seen = ("address", "access", "publish", "url", "fqdn", "http", "models", "serves", "front_door")
+    seen = ("address", "access", "acme", "publish", "url", "fqdn", "http", "models", "serves", "front_door")
     signed = ("title", "description", "groups", "oidc", "network")
     for service in services:
         service["exports"] = digest({key: service[key] for key in (*seen, *signed)})

@@ -65,7 +65,7 @@ def _check_domain(
         if domain is None:
             remedy = "set domain to a zone of your own"
             problems.append(Problem(host.name, "domain", None, "is required where access is public", remedy))
-            settings[host.name]["domain"] = "invalid"
+            settings[host.name]["domain"] = "domain.invalid"
         elif not all(LABEL.match(label) for label in str(domain).split(".")):
             expected = "is not a domain name: labels of a-z, 0-9 and -, joined by dots"
             problems.append(

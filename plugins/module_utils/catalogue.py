@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from . import secrets as secret_rules
+from ._catalogue_acme import give_certificates
 from ._catalogue_instance import expand, instance
 from ._catalogue_links import link
 from ._catalogue_names import check_ports, export, name_services
@@ -46,6 +47,7 @@ def resolve(specs: Mapping[str, ServiceSpec], hosts: Sequence[Host]) -> Platform
     name_services(specs, services, settings, problems)
     sign_on = resolve_sign_on(specs, services, problems)
     link(specs, services, hosts, problems)
+    give_certificates(specs, services, settings, problems)
     resolve_names(specs, services)
     export(services)
     check_ports(services, problems)

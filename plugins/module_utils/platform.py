@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 ACCESS = ("local", "lan", "public")
+ACME_CHALLENGES = ("http-01", "dns-01")
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "stacks": {
@@ -33,6 +34,35 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "domain": {
         "type": "str",
         "description": "The zone of all names. Default: localhost for local access, lan for lan; required for public.",
+    },
+    "acme_email": {
+        "type": "str",
+        "description": "Where the certificate authority (ACME) writes to when something is wrong with a certificate. "
+        "Required for services with public access, unless the front door has a certificate of your own.",
+    },
+    "acme_challenge": {
+        "type": "str",
+        "choices": list(ACME_CHALLENGES),
+        "default": "http-01",
+        "description": "How the authority is shown that a name is yours: http-01 by an answer on port 80, which has to "
+        "be reachable from the Internet, dns-01 by a record in the zone that a name server of the platform holds.",
+    },
+    "acme_server": {
+        "type": "str",
+        "default": "https://acme-v02.api.letsencrypt.org/directory",
+        "description": "The authority's directory. For trying out: "
+        "https://acme-staging-v02.api.letsencrypt.org/directory, which no browser believes.",
+    },
+    "acme_ca": {
+        "type": "path",
+        "description": "The certificate of an authority of your own, a PEM file on the controller. It vouches for the "
+        "authority's address and for what it issues.",
+    },
+    "acme_certificate_hours": {
+        "type": "int",
+        "default": 2160,
+        "description": "How long the authority's certificates are good. They are renewed 30 days before the end, with "
+        "less than 90 days 1 day before it, with less than 7 days 6 hours, with less than a day 20 minutes.",
     },
     "image_mirror": {
         "type": "str",

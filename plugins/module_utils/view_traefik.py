@@ -30,6 +30,8 @@ GUARDS: dict[str, tuple[str, ...]] = {
     "sso": ("sign-on@file",),
 }
 INTERNAL = "internal"
+# The role's certificate resolver.
+RESOLVER = "acme"
 
 _FQDN = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
@@ -66,6 +68,10 @@ def labels(
         found[f"{router_label}.service"] = name
         if router["middlewares"]:
             found[f"{router_label}.middlewares"] = ",".join(router["middlewares"])
+        for index, domain in enumerate(router["tls"].get("domains", ())):
+            found[f"{router_label}.tls.domains[{index}].main"] = domain["main"]
+        if "certResolver" in router["tls"]:
+            found[f"{router_label}.tls.certresolver"] = router["tls"]["certResolver"]
     found[f"traefik.http.services.{name}.loadbalancer.server.port"] = str(service["http"]["port"])
     return found
 
@@ -94,7 +100,7 @@ def routes(fleet: Mapping[str, Any], host: str) -> dict[str, Any]:
                 "rule": router["rule"],
                 "priority": router["priority"],
                 "entryPoints": ["websecure"],
-                "tls": {},
+                "tls": router["tls"],
                 "service": name,
                 "middlewares": router["middlewares"],
             }
@@ -103,14 +109,25 @@ def routes(fleet: Mapping[str, Any], host: str) -> dict[str, Any]:
 
 
 def names(fleet: Mapping[str, Any], host: str) -> list[str]:
-    """The names that the front door on `host` answers to, for its certificate, in order.
+    """The names in the certificate that the platform's own authority issues for the front door on `host`, in order.
 
-    Every routed service's name, and the wildcard of each domain that has a dot: no client believes `*.localhost`.
+    Every routed service's name, and the wildcard of each domain that has a dot: no client believes `*.localhost`. None
+    that comes by ACME, because Traefik asks for no certificate for a name that it has one for; where that is all
+    names, one that nobody has.
     """
-    fronted = {service["fqdn"] for service in fleet["services"] if service["front"] == host}
+    fronted = [service for service in fleet["services"] if service["front"] == host]
+    by_acme = [service for service in fronted if service["acme"]]
+    own = {service["fqdn"] for service in fronted if not service["acme"]}
     near = [service for service in fleet["services"] if host in (service["front"], service["host"])]
-    wildcards = {f"*.{service['domain']}" for service in near if "." in service["domain"]}
-    return sorted(fronted) + sorted(wildcards)
+    domains = {service["domain"] for service in near} - {service["domain"] for service in by_acme}
+    if by_acme and not own:
+        return [f"nobody.{by_acme[0]['domain']}"]
+    return sorted(own) + sorted(f"*.{domain}" for domain in domains if "." in domain)
+
+
+def acme_names(fleet: Mapping[str, Any], host: str) -> list[str]:
+    """The public names for which the front door on `host` gets certificates by ACME, in order."""
+    return sorted(s["fqdn"] for s in fleet["services"] if s["front"] == host and s["acme"])
 
 
 def networks(fleet: Mapping[str, Any], host: str) -> dict[str, list[str]]:
@@ -130,7 +147,7 @@ def networks(fleet: Mapping[str, Any], host: str) -> dict[str, list[str]]:
 
 
 def _routers(service: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Router name → rule, priority, middlewares, for each route that leads outside.
+    """Router name → rule, priority, middlewares, tls, for each route that leads outside.
 
     An internal route below one that leads outside becomes a router too, one that turns everybody away: without it the
     other route would answer for its paths.
@@ -155,8 +172,20 @@ def _routers(service: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
             "rule": _rule(service["fqdn"], route.get("paths") or ()),
             "priority": _priority(paths),
             "middlewares": middlewares,
+            "tls": _tls(service),
         }
     return found
+
+
+def _tls(service: Mapping[str, Any]) -> dict[str, Any]:
+    """Where the router's certificate comes from; empty: from the store of the role's config/dynamic/tls.yaml.
+
+    By DNS one certificate serves all names of the domain, and the public lists of certificates do not show the names.
+    """
+    if not service.get("acme"):
+        return {}
+    by_dns = {"domains": [{"main": f"*.{service['domain']}"}]} if service["acme"] == "dns-01" else {}
+    return {"certResolver": RESOLVER, **by_dns}
 
 
 def _routes_of(http: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:

@@ -76,7 +76,9 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("name", metavar="HOST")
     command.set_defaults(run=_reboot)
 
-    command = commands.add_parser("load", help="copy images into a host, unless it has them")
+    command = commands.add_parser(
+        "load", help="copy images into a host, unless it has them; the tests' own are built first"
+    )
     command.add_argument("name", metavar="HOST")
     command.add_argument("images", nargs="+", metavar="IMAGE", help="rows of images/images.yml")
     command.set_defaults(run=_load)
@@ -138,6 +140,8 @@ def _reboot(options: argparse.Namespace) -> None:
 
 
 def _load(options: argparse.Namespace) -> None:
+    chosen = table.select(table.images(), options.images, "image").values()
+    build.build([image.name for image in chosen if not image.upstream])
     transfer.load(_host(options.name), transfer.references(options.images))
 
 

@@ -8,9 +8,16 @@ DOOR = {
     "title": "Door",
     "tier": "trusted",
     "order": 90,
-    "variables": {"door_version": "1", "door_https_port": 443, "door_http_port": 80},
+    "variables": {"door_version": "1", "door_https_port": 443, "door_http_port": 80, "door_certificate": {}},
     "images": {"door": {"name": "docker.io/library/door", "version": "door_version"}},
-    "front_door": {"http": "door_http_port", "https": "door_https_port", "ca": "door/ca.crt"},
+    "front_door": {
+        "http": "door_http_port",
+        "https": "door_https_port",
+        "ca": "door/ca.crt",
+        "certificate": "door_certificate",
+        "name_server": "names",
+    },
+    "uses": {"names": {"which": "optional"}},
 }
 GATE = {
     "title": "Gate",

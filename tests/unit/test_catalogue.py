@@ -11,6 +11,8 @@ from ansible_collections.hearth.llm.plugins.module_utils.service_spec import Spe
 from ansible_collections.hearth.llm.plugins.module_utils.variables import known_names
 from fleet import GATE, OPTIONS, host, one, resolved, specs, two_hosts
 
+ACME = {"domain": "home.example.org", "acme_email": "me@example.org"}
+
 
 def problems(hosts):
     return {(item.host, item.variable): item for item in catalogue.resolve(specs(), hosts).problems}
@@ -65,12 +67,27 @@ def test_names_come_from_the_front_door_and_carry_an_unusual_port():
 
 
 def test_a_service_may_be_reached_otherwise_than_the_platform():
-    fleet = resolved(two_hosts(page_access="public"))
+    fleet = resolved(two_hosts(page_access="public", **ACME))
     assert {name: one(fleet, name)["access"] for name in ("door", "gate", "page")} == {
         "door": "lan",
         "gate": "lan",
         "page": "public",
     }
+
+
+def test_certificates_come_by_acme_for_public_services_only():
+    fleet = resolved(two_hosts(page_access="public", **ACME))
+    assert {name: one(fleet, name)["acme"] for name in ("gate", "page")} == {"gate": None, "page": "http-01"}
+    assert one(fleet, "door")["acme"] == {
+        "email": "me@example.org",
+        "challenge": "http-01",
+        "server": "https://acme-v02.api.letsencrypt.org/directory",
+        "ca": None,
+        "certificate_hours": 2160,
+    }
+    for without in ({}, {"access": "public", "door_certificate": {"cert": "x"}}):
+        fleet = resolved(two_hosts(**{**ACME, **without}))
+        assert {service["acme"] for service in fleet["services"]} == {None}
 
 
 def test_clients_are_the_operators_and_those_that_services_declare():
@@ -152,6 +169,20 @@ def test_exports_change_only_with_what_others_see():
         ({"access": "local", "page_access": "lan"}, "page_access", "nobody outside this machine"),
         ({"access": "publik"}, "access", "one of local, lan, public"),
         ({"access": "public"}, "domain", "is required where access is public"),
+        ({"access": "public", "domain": "org"}, "domain", "a domain of your own"),
+        ({"page_access": "public"}, "domain", "vouch for page, whose access is public"),
+        ({"page_access": "public"}, "acme_email", "page on edge has public access"),
+        ({"page_access": "public"}, "acme_email", "or a certificate of your own as door_certificate"),
+        ({**ACME, "access": "public", "acme_email": "me"}, "acme_email", "is not an e-mail address"),
+        ({**ACME, "access": "public", "acme_server": "ca.lan"}, "acme_server", "begins with https://"),
+        ({**ACME, "access": "public", "acme_challenge": "dns"}, "acme_challenge", "one of http-01, dns-01"),
+        (
+            {**ACME, "access": "public", "acme_challenge": "dns-01"},
+            "acme_challenge",
+            "add names to the stacks",
+        ),
+        ({**ACME, "access": "public", "acme_certificate_hours": 0}, "acme_certificate_hours", "90 days"),
+        ({**ACME, "access": "public", "data_in": "volumes"}, "data_in", "use directories"),
         ({"domain": "no domain"}, "domain", "not a domain name"),
     ],
 )

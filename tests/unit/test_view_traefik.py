@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.hearth.llm.plugins.filter.traefik import FilterModule
-from ansible_collections.hearth.llm.plugins.module_utils.view_traefik import labels, names, routes
+from ansible_collections.hearth.llm.plugins.module_utils.view_traefik import acme_names, labels, names, routes
 
 WIKI = {"name": "wiki", "fqdn": "wiki.example.org", "http": {"port": 3000}}
 
@@ -80,6 +80,19 @@ class TestLabels:
 
     def test_a_public_open_route_is_open(self) -> None:
         assert "private-only@file" not in middlewares(labels(routed({"guard": "open"}, access="public")))
+
+    def test_a_certificate_by_http_is_for_the_name_one_by_dns_for_the_domain(self) -> None:
+        tls = "traefik.http.routers.wiki.tls."
+        by_http = labels(service(access="public", acme="http-01"))
+        assert {key: value for key, value in by_http.items() if key.startswith(tls)} == {
+            f"{tls}certresolver": "acme"
+        }
+        by_dns = labels(service(access="public", acme="dns-01", domain="example.org"))
+        assert {key: value for key, value in by_dns.items() if key.startswith(tls)} == {
+            f"{tls}certresolver": "acme",
+            f"{tls}domains[0].main": "*.example.org",
+        }
+        assert not [key for key in labels(service(access="public")) if key.startswith(tls)]
 
     @pytest.mark.parametrize("http", [None, {"port": 3000, "routes": [{"guard": "internal"}]}])
     def test_an_internal_service_has_no_router(self, http: dict[str, Any] | None) -> None:
@@ -181,6 +194,7 @@ def placed(name: str, host: str, **more: Any) -> dict[str, Any]:
         "fqdn": f"{name}.example.org",
         "domain": "example.org",
         "access": "public",
+        "acme": None,
         "http": {"port": 6333, "routes": [{"name": name, "guard": "basic", "paths": []}]},
         "api": {"port": 6333, "container": name},
         "publish": "10.0.0.2:6333",
@@ -236,6 +250,14 @@ class TestNames:
             ]
         }
         assert names(fleet, "edge") == ["store.example.org", "wiki.example.org", "*.example.org"]
+
+    def test_the_own_authority_leaves_alone_what_comes_by_acme(self) -> None:
+        """Traefik asks for no certificate for a name that it has one for, by a wildcard either."""
+        shop = placed("shop", "edge", acme="http-01")
+        fleet = {"services": [shop, placed("wiki", "edge"), placed("far", "gpu", domain="other.org")]}
+        assert names(fleet, "edge") == ["far.example.org", "wiki.example.org", "*.other.org"]
+        assert acme_names(fleet, "edge") == ["shop.example.org"]
+        assert names({"services": [shop]}, "edge") == ["nobody.example.org"]
 
     def test_no_wildcard_of_a_domain_of_one_label(self) -> None:
         local = placed("chat", "edge", fqdn="chat.localhost", domain="localhost")
