@@ -8,7 +8,7 @@ from typing import Any
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
-from ..module_utils import catalogue, off, preflight
+from ..module_utils import catalogue, container_host, off, packet_filter, preflight
 from ..module_utils.problems import report
 from ..plugin_utils import platform_run, scope
 from ..plugin_utils.look import FACT, RECOVERY_UNIT, take_look
@@ -29,13 +29,19 @@ class ActionModule(ActionBase):
         look = take_look(self, task_vars)
         left = off.off(fleet, host, look)
         options = self._host_options(task_vars)
+        wanted = packet_filter.table(fleet, host, look)
         problems = preflight.problems(host, services, look, options["manage_engine"], left)
+        if services:
+            problems += container_host.problems(host, look["container"])
+            problems += packet_filter.problems(host, wanted, look)
         if problems:
             return {**result, **refusal(report(problems, f"on {host}"))}
         selected = scope.selects(task_vars)
         covered = [name for name in left if selected({"name": name, "host": host})]
         lacks = preflight.lacks(look, RECOVERY_UNIT, options, fleet["hosts"][host]["networks"])
-        facts = {FACT: look, "hearth_off": covered, "hearth_lacks": lacks}
+        if packet_filter.differences(wanted, look["filter"]):
+            lacks.append("filter")
+        facts = {FACT: look, "hearth_off": covered, "hearth_lacks": lacks, "hearth_filter": wanted or ""}
         return {**result, "ansible_facts": facts, "msg": "ready"}
 
     def _host_options(self, task_vars: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 from . import off
 from . import secrets as secret_rules
 from ._catalogue_sign_on import SHARED_NETWORK
+from .digest import digest
 from .inventory import Host
 from .models import parse_models
 from .problems import Problem, show
@@ -95,6 +96,8 @@ def instance(
         "update": _update(spec, own),
         "replicas": _replicas(spec, host, problems),
         "drain": list(spec.drain),
+        # The kernel takes 15 characters for an interface's name: these, and a digit for each network.
+        "bridge": f"hearth-{digest(spec.name)[:7]}",
         "stack_dir": f"{own['stacks_dir']}/{spec.name}",
         "data_dir": f"{own['data_dir']}/{spec.name}",
         "state_dir": own["state_dir"],

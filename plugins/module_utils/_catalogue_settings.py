@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
@@ -37,6 +38,7 @@ def settings_of(hosts: Sequence[Host], problems: list[Problem]) -> dict[str, dic
         settings[host.name] = values
     _check_domain(hosts, settings, problems)
     _check_places(hosts, settings, problems)
+    _check_ranges(hosts, settings, problems)
     return settings
 
 
@@ -55,6 +57,24 @@ def _check_places(
             expected = "is not a registry's name: no scheme, no space"
             remedy = "write it like registry.lan:5000 or registry.lan/mirror"
             problems.append(Problem(host.name, "image_mirror", show(mirror), expected, remedy))
+
+
+def _check_ranges(
+    hosts: Sequence[Host], settings: Mapping[str, dict[str, Any]], problems: list[Problem]
+) -> None:
+    """What is wrong is reported and left out."""
+    for host in hosts:
+        for name in ("source_addresses", "private_ranges"):
+            good = []
+            for index, text in enumerate(settings[host.name][name]):
+                try:
+                    good.append(str(ipaddress.ip_network(text)))
+                except ValueError as error:
+                    remedy = "write it like 10.2.0.190, 10.2.0.0/16 or fd00:2::/64"
+                    variable = f"{name}[{index}]"
+                    expected = f"is not an address or a range: {error}"
+                    problems.append(Problem(host.name, variable, show(text), expected, remedy))
+            settings[host.name][name] = good
 
 
 def _check_domain(

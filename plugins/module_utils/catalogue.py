@@ -66,6 +66,9 @@ def resolve(specs: Mapping[str, ServiceSpec], hosts: Sequence[Host]) -> Platform
                     name: settings[host.name][name] for name in ("stacks_dir", "data_dir", "state_dir")
                 },
                 "data_in": settings[host.name]["data_in"],
+                "packet_filter": settings[host.name]["packet_filter"],
+                "sources": settings[host.name]["source_addresses"]
+                or [address for address in [settings[host.name]["address"]] if address],
             }
             for host in hosts
         },
@@ -192,13 +195,20 @@ def _first_line(description: Any) -> str:
 
 def _platform(settings: Mapping[str, Mapping[str, Any]], hosts: Sequence[Host]) -> dict[str, Any]:
     first = settings[hosts[0].name] if hosts else {}
-    return {"domain": first.get("domain"), "access": first.get("access")}
+    return {name: first.get(name) for name in ("domain", "access", "private_ranges")}
 
 
-def _networks(services: Sequence[Mapping[str, Any]], host: str) -> list[str]:
-    """The networks that stacks of a host share: the one for all, then those of services that meet Traefik alone."""
-    here = {service["network"] for service in services if service["host"] == host}
-    return [SHARED_NETWORK, *sorted(here - {SHARED_NETWORK})]
+def _networks(services: Sequence[Mapping[str, Any]], host: str) -> dict[str, str]:
+    """The networks that stacks of a host share → their bridges: the one for all, then those of services that meet
+    Traefik alone.
+    """
+    here = [
+        service for service in services if service["host"] == host and service["network"] != SHARED_NETWORK
+    ]
+    return {
+        SHARED_NETWORK: f"hearth-{SHARED_NETWORK}",
+        **{service["network"]: f"{service['bridge']}0" for service in here},
+    }
 
 
 def missing_secrets(platform: Platform, values: Mapping[str, Any]) -> list[Secret]:

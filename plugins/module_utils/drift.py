@@ -6,10 +6,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from . import packet_filter
 from .closing import columns
 from .off import off
 
 Row = Mapping[str, Any]
+# What a host has besides stacks, in the table of what differs.
+FILTER = "packet filter"
 
 
 def drift(
@@ -30,6 +33,11 @@ def drift(
             found.setdefault((row["host"], row["name"]), []).extend(reasons)
     for host, look in looks.items():
         left = off(fleet, host, look)
+        if selected({"host": host, "name": FILTER}):
+            wanted = packet_filter.table(fleet, host, look)
+            differing = packet_filter.differences(wanted, look["filter"])
+            if differing:
+                found[host, FILTER] = differing
         for name, stack in look["stacks"].items():
             if not selected({"host": host, "name": name}):
                 continue

@@ -20,11 +20,13 @@ from typing import Any
 
 from . import (
     _bring_up,
+    _container,
     _docker,
     _durable,
     _health,
     _journal,
     _masking,
+    _nft,
     _pull,
     _sockets,
     _stack_files,
@@ -37,11 +39,13 @@ from ._steps import make_result
 
 _MODULES = (
     _bring_up,
+    _container,
     _docker,
     _durable,
     _health,
     _journal,
     _masking,
+    _nft,
     _pull,
     _sockets,
     _stack_files,

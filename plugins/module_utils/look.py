@@ -19,11 +19,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any
 
-from . import _journal, _sockets
+from . import _container, _journal, _nft, _sockets
 from ._docker import Docker, EngineError
 from ._durable import look_at_files, read_json
 
 _CONTAINER_KEYS = ("id", "service", "image", "image_id", "state", "health", "exit_code", "restarts", "config")
+_BRIDGE = '{{.Id}} {{with index .Options "com.docker.network.bridge.name"}}{{.}}{{end}}'
 _NVIDIA_SMI = ("/usr/bin/nvidia-smi", "/usr/lib/wsl/lib/nvidia-smi", "/run/current-system/sw/bin/nvidia-smi")
 
 
@@ -34,6 +35,7 @@ def look(
     stacks: Sequence[str],
     images: Sequence[str],
     paths: Sequence[str],
+    packet_filter: bool = False,
     docker: Docker | None = None,
 ) -> dict[str, Any]:
     """The whole answer of hearth.llm.look. Never raises because of Docker."""
@@ -45,10 +47,16 @@ def look(
             "root": pool.submit(docker.call, "info", "--format", "{{.DockerRootDir}}"),
             "containers": pool.submit(_quietly, _all_containers, docker),
             "networks": pool.submit(_quietly, docker.networks),
+            "frontend": pool.submit(docker.call, "network", "inspect", "frontend", "--format", _BRIDGE),
             "images": pool.submit(_quietly, docker.image_ids, images),
         }
         states = committed_states(state_dir)
-        answer = {"system": system(), "gpus": {"nvidia_smi": _nvidia_smi()}}
+        answer = {
+            "system": system(),
+            "container": _container.look(),
+            "gpus": {"nvidia_smi": _nvidia_smi()},
+            "filter": _nft.look(packet_filter),
+        }
     got = {name: future.result() for name, future in asked.items()}
     engine = describe_engine(got["version"], got["compose"], got["root"])
     containers = got["containers"] or []
@@ -59,6 +67,7 @@ def look(
         "disks": {path: disk(path) for path in places},
         "paths": {path: path_facts(path) for path in paths},
         "networks": got["networks"] or [],
+        "frontend_bridge": _bridge(got["frontend"]),
         "listening": _sockets.listening(containers),
         "images": got["images"] or dict.fromkeys(images),
         "stacks": {
@@ -74,6 +83,12 @@ def _quietly(ask: Any, *arguments: Any) -> Any:
         return ask(*arguments)
     except EngineError:
         return None
+
+
+def _bridge(inspected: Any) -> str | None:
+    """The interface of a network, from its name among the network's options or from its id."""
+    identity, _space, name = inspected.out.strip().partition(" ")
+    return (name or f"br-{identity[:12]}") if inspected.good else None
 
 
 def _all_containers(docker: Docker) -> list[dict[str, Any]]:

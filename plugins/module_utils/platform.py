@@ -11,6 +11,15 @@ from typing import Any
 
 ACCESS = ("local", "lan", "public")
 ACME_CHALLENGES = ("http-01", "dns-01")
+PRIVATE_RANGES = (
+    "127.0.0.0/8",
+    "10.0.0.0/8",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "::1/128",
+    "fc00::/7",
+    "fe80::/10",
+)
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "stacks": {
@@ -63,6 +72,25 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "default": 2160,
         "description": "How long the authority's certificates are good. They are renewed 30 days before the end, with "
         "less than 90 days 1 day before it, with less than 7 days 6 hours, with less than a day 20 minutes.",
+    },
+    "packet_filter": {
+        "type": "bool",
+        "default": True,
+        "description": "Keep the ports that Hearth publishes on a host to those who need them, by an nftables table of "
+        "its own (docs/trust-zones.md). False where the host may not use nf_tables, or another firewall does it.",
+    },
+    "source_addresses": {
+        "type": "list",
+        "elements": "str",
+        "default": [],
+        "description": "Where this host's connections come from, as other hosts see them: addresses or ranges. "
+        "Default: its address. Set it where the host is behind NAT or has more than one address.",
+    },
+    "private_ranges": {
+        "type": "list",
+        "elements": "str",
+        "default": list(PRIVATE_RANGES),
+        "description": "What counts as a private address: who is let in where access is lan.",
     },
     "image_mirror": {
         "type": "str",

@@ -43,6 +43,10 @@ options:
     type: list
     elements: path
     default: []
+  packet_filter:
+    description: Whether the host is to have the packet filter of Hearth. The kernel is asked whether it can be had.
+    type: bool
+    default: false
 attributes:
   check_mode:
     description: Never changes anything.
@@ -73,6 +77,20 @@ system:
   type: dict
   sample: {os: {id: debian, version: "13"}, arch: x86_64, python: 3.13.5, memory: 16777216000, uid: 0, systemd: true,
            hostname: edge}
+container:
+  description:
+    - What the machine lets a container have, where the host is one (LXC). All but C(kind) are null where it is none.
+  returned: always
+  type: dict
+  sample: {kind: lxc, nesting: true, keyctl: true, overlay: true, controllers: [cpu, memory, pids], delegated: true,
+           net_admin: true}
+filter:
+  description:
+    - The packet filter. C(file) is the content of its file, C(as_file) whether what is loaded is what the file says,
+      C(error) why nf_tables cannot be used.
+  returned: always
+  type: dict
+  sample: {installed: true, error: null, file: "table inet hearth…", loaded: true, as_file: true, enabled: true}
 disks:
   description: By path, free and total bytes where the path lies or would lie, and the device's number.
   returned: always
@@ -88,6 +106,11 @@ networks:
   returned: always
   type: list
   elements: str
+frontend_bridge:
+  description: The network interface of Docker's network C(frontend), null where there is none.
+  returned: always
+  type: str
+  sample: hearth-frontend
 listening:
   description: Listening ports. C(protocol) is tcp, tcp6, udp or udp6; C(holder) is the process's name where it shows.
   returned: always
@@ -133,6 +156,7 @@ def main() -> None:
             "stacks": {"type": "list", "elements": "str", "default": []},
             "images": {"type": "list", "elements": "str", "default": []},
             "paths": {"type": "list", "elements": "path", "default": []},
+            "packet_filter": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )

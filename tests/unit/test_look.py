@@ -112,6 +112,7 @@ def docker():
             "info": Answer(0, "/var/lib/docker\n", ""),
             "ps": Answer(0, ids, ""),
             "container inspect": Answer(0, RECORDED.read_text(), ""),
+            "network inspect frontend": Answer(0, f"{'ab' * 32} \n", ""),
             "network ls": Answer(0, "bridge\nfrontend\n", ""),
             "image inspect": Answer(1, "sha256:aa\n", "Error: No such image: b:1\n"),
         }
@@ -120,7 +121,7 @@ def docker():
 
 def look_here(tmp_path, docker, stacks=()):
     folders = [str(tmp_path / name) for name in ("stacks", "data", "state")]
-    return look.look(*folders, stacks, ["a:1", "b:1"], [str(tmp_path), "/nowhere"], docker)
+    return look.look(*folders, stacks, ["a:1", "b:1"], [str(tmp_path), "/nowhere"], docker=docker)
 
 
 def test_the_engine_its_images_and_networks_are_told(tmp_path, docker):
@@ -137,6 +138,7 @@ def test_the_engine_its_images_and_networks_are_told(tmp_path, docker):
     }
     assert found["images"] == {"a:1": "sha256:aa", "b:1": None}
     assert found["networks"] == ["bridge", "frontend"]
+    assert found["frontend_bridge"] == "br-abababababab"
     assert found["paths"]["/nowhere"] == {"exists": False, "kind": None, "mode": None, "owner": None}
     assert found["paths"][str(tmp_path)]["kind"] == "directory"
     root = os.stat("/").st_dev

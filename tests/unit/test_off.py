@@ -9,7 +9,7 @@ from ansible_collections.hearth.llm.plugins.module_utils.service_spec import rea
 from ansible_collections.hearth.llm.plugins.modules import service_data
 from fleet import MODEL, resolved, specs, two_hosts
 
-FLEET = resolved(two_hosts())
+FLEET = resolved(two_hosts(packet_filter=False))
 COMMITTED = {"state": {"format": 1}, "containers": {"c": {"state": "running"}}, "transaction": None}
 NEVER = {"state": None, "containers": {"c": {"state": "running"}}, "transaction": None}
 
@@ -199,7 +199,8 @@ def test_orphans_and_their_unfinished_changes_differ_and_strangers_do_not():
     half = {"state": None, "containers": {}, "transaction": {"id": "1", "step": "up", "running": False}}
     looks = {
         "edge": {
-            "stacks": {"old": COMMITTED, "off": stopped, "half": half, "stranger": NEVER, "gate": COMMITTED}
+            "filter": {"file": None, "loaded": False},
+            "stacks": {"old": COMMITTED, "off": stopped, "half": half, "stranger": NEVER, "gate": COMMITTED},
         }
     }
     told = {name: reasons for _host, name, reasons in differences([], looks)}

@@ -111,7 +111,7 @@ class TestCatalogue:
         found = fleet(page_guard="sso")
         page = one(found, "page")
         assert page["network"] == "page_door"
-        assert found["hosts"]["edge"]["networks"] == ["frontend", "page_door"]
+        assert found["hosts"]["edge"]["networks"].keys() == {"frontend", "page_door"}
         assert page["uses"]["gate"][0]["url"] == "https://gate.lan"
         assert page["publish"] is None
         assert {item["name"] for item in found["services"] if item["network"] != "frontend"} == {"page"}

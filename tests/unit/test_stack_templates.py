@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import pytest
 import yaml
+from ansible_collections.hearth.llm.plugins.module_utils.packet_filter import BRIDGES
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICE = {
@@ -19,6 +21,7 @@ SERVICE = {
     "volumes": [],
     "dns": [],
     "extra_hosts": {},
+    "bridge": "hearth-3fa9c1e",
     "resources": {"wiki": {"cpus": 2, "memory": "1g", "reserve_cpus": 0.1, "reserve_memory": "64m"}},
 }
 DOCUMENT = """{% import 'stack.j2' as stack %}
@@ -120,7 +123,13 @@ def test_what_it_asks_for_it_gets() -> None:
 
 def test_private_networks_have_no_way_out_unless_asked() -> None:
     found = yaml.safe_load(render(footer={"private": {"db": True, "web": False}}))
-    assert found["networks"] == {"frontend": {"external": True}, "db": {"internal": True}, "web": {}}
+    assert found["networks"]["frontend"] == {"external": True}
+    assert {
+        name: row.get("internal", False) for name, row in found["networks"].items() if name != "frontend"
+    } == {
+        "db": True,
+        "web": False,
+    }
     assert "volumes" not in found
 
 
@@ -131,6 +140,13 @@ def test_a_service_that_believes_headers_meets_the_front_door_alone() -> None:
 
 def test_what_happens_once_is_not_started_again() -> None:
     assert container(defaults={"restart": "no"})["restart"] == "no"
+
+
+def test_the_packet_filter_knows_each_private_network_by_its_bridges_name() -> None:
+    found = yaml.safe_load(render(footer={"private": {"db": True, "web": False}}))["networks"]
+    names = [found[name]["driver_opts"]["com.docker.network.bridge.name"] for name in ("db", "web")]
+    assert len(set(names)) == 2
+    assert all(fnmatchcase(name, BRIDGES) and len(name) <= 15 for name in names)
 
 
 def test_named_volumes_keep_their_full_names() -> None:
