@@ -3,16 +3,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
 from ..module_utils import catalogue, container_host, off, packet_filter, preflight
-from ..module_utils.problems import report
+from ..module_utils.fingerprint import problems as fingerprint_problems
+from ..module_utils.fingerprint import stamps
+from ..module_utils.problems import Problem, report
+from ..module_utils.secrets import FINGERPRINT_KEY
 from ..plugin_utils import platform_run, scope
 from ..plugin_utils.look import FACT, RECOVERY_UNIT, take_look
 from ..plugin_utils.refusal import refusal
+from ..plugin_utils.secret_values import resolved, values
 
 
 class ActionModule(ActionBase):
@@ -34,6 +39,7 @@ class ActionModule(ActionBase):
         if services:
             problems += container_host.problems(host, look["container"])
             problems += packet_filter.problems(host, wanted, look)
+        problems += self._secrets(host, services, look, task_vars)
         if problems:
             return {**result, **refusal(report(problems, f"on {host}"))}
         selected = scope.selects(task_vars)
@@ -43,6 +49,28 @@ class ActionModule(ActionBase):
             lacks.append("filter")
         facts = {FACT: look, "hearth_off": covered, "hearth_lacks": lacks, "hearth_filter": wanted or ""}
         return {**result, "ansible_facts": facts, "msg": "ready"}
+
+    def _secrets(
+        self,
+        host: str,
+        services: list[dict[str, Any]],
+        look: Mapping[str, Any],
+        task_vars: dict[str, Any],
+    ) -> list[Problem]:
+        """Whether the vault has what this host runs with, or what it may be given instead."""
+        fleet = platform_run.fleet(task_vars)
+        rotates = boolean(task_vars.get("hearth_rotates", False))
+        found = []
+        for service in services:
+            recorded = (look["stacks"][service["name"]].get("state") or {}).get("secrets") or {}
+            if recorded:
+                now = values(self, task_vars, recorded.keys() & set(service["secrets"]))
+                key = resolved(self, task_vars, f"vault_{FINGERPRINT_KEY.name}")
+                before = stamps(key, now.previous, {})
+                found += fingerprint_problems(
+                    host, service["title"], recorded, now.stamps, before, fleet["secrets"], rotates
+                )
+        return list(dict.fromkeys(found))
 
     def _host_options(self, task_vars: dict[str, Any]) -> dict[str, Any]:
         """The variables of roles/host that say which of its parts are wanted; its defaults are invisible here."""

@@ -14,6 +14,7 @@ from ansible.utils.display import Display
 from ..module_utils import catalogue, proof
 from ..plugin_utils import platform_run, scope
 from ..plugin_utils.look import FACT, take_look
+from ..plugin_utils.secret_values import values
 
 _PAUSE = 3  # seconds between two looks while something starts
 
@@ -76,7 +77,7 @@ class ActionModule(ActionBase):
             "url": question.url,
             "address": question.address,
             "model": question.model,
-            "key": task_vars.get(f"vault_{question.key}") if question.key else None,
+            "key": values(self, task_vars, [question.key]).current[question.key] if question.key else None,
             **({"question": words, "max_tokens": 512} if words else {}),
             "ca_file": _ca_file(platform_run.fleet(task_vars), question.host),
         }

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
@@ -17,7 +16,8 @@ from ..module_utils.problems import EVERY_HOST, Problem, report
 from ..module_utils.secrets import generate, previous
 from ..plugin_utils import platform_run
 from ..plugin_utils.refusal import refusal
-from ..plugin_utils.vault_store import METADATA, Store
+from ..plugin_utils.secret_values import open_store
+from ..plugin_utils.vault_store import METADATA
 
 
 class ActionModule(ActionBase):
@@ -80,13 +80,6 @@ class ActionModule(ActionBase):
         if not missing:
             return "every secret is there"
         return f"{'would make' if self._task.check_mode else 'made'} {len(missing)} secrets"
-
-
-def open_store(action: ActionBase, task_vars: dict[str, Any]) -> Store:
-    """The inventory's files of secrets."""
-    if not task_vars.get("inventory_dir"):
-        raise AnsibleActionFail("The inventory is not a file or a folder, so there is no place for its vault")
-    return Store(Path(task_vars["inventory_dir"]), action._loader._vault)
 
 
 def wrong(platform: catalogue.Platform, there: dict[str, Any]) -> list[Problem]:

@@ -22,11 +22,13 @@ from ansible.utils.display import Display
 from ..module_utils import catalogue, job, off
 from ..module_utils.compare import differences
 from ..module_utils.digest import digest
+from ..module_utils.secrets import presented
 from ..plugin_utils import platform_run
 from ..plugin_utils.follow import follow
 from ..plugin_utils.look import look_at
 from ..plugin_utils.refusal import refusal
 from ..plugin_utils.render import File, render_stack
+from ..plugin_utils.secret_values import Values, values
 
 _TEMPLATE_STYLE = {"trim_blocks": True, "lstrip_blocks": True}
 _PLAN_FORMAT = 1
@@ -50,7 +52,8 @@ class ActionModule(ActionBase):
         if arguments["state"] == "absent":
             return {**result, **self._stop(host, name, task_vars)}
         service = self._service(task_vars, host, name)
-        files = self._render(service, platform_run.fleet(task_vars), task_vars)
+        found = values(self, task_vars, service["secrets"])
+        files = self._render(service, platform_run.fleet(task_vars), found, task_vars)
         look = look_at(self, task_vars, service)
         wanted = {file.path: (file.sha256, file.mode, file.owner) for file in files}
         reasons = differences(wanted, service["images"], look, name)
@@ -58,7 +61,7 @@ class ActionModule(ActionBase):
         if reasons and self._task.diff:
             outcome["diff"] = diffs(files, look["stacks"].get(name, {}).get("files", {}))
         if reasons and not self._task.check_mode:
-            outcome.update(self._change(service, files, task_vars))
+            outcome.update(self._change(service, files, found.stamps, task_vars))
         before = (look["stacks"].get(name) or {}).get("state") or {}
         # What playbooks/verify.yml compares is no result of the run that it is part of.
         self._keep("compared" if task_vars.get("hearth_compares") else "results", outcome, service, before)
@@ -73,11 +76,23 @@ class ActionModule(ActionBase):
         return found[0]
 
     def _render(
-        self, service: dict[str, Any], fleet: dict[str, Any], task_vars: dict[str, Any]
+        self, service: dict[str, Any], fleet: dict[str, Any], found: Values, task_vars: dict[str, Any]
     ) -> list[File]:
         templates = self._templates()
-        values = {name: task_vars.get(f"vault_{name}") for name in service["secrets"]}
-        variables = {**task_vars, **service["variables"], "fleet": fleet, "secrets": values}
+        secrets, old = (
+            {
+                name: presented(fleet["secrets"][name], value, service["domain"])
+                for name, value in each.items()
+            }
+            for each in (found.current, found.previous)
+        )
+        variables = {
+            **task_vars,
+            **service["variables"],
+            "fleet": fleet,
+            "secrets": secrets,
+            "secrets_previous": old,
+        }
         search = [str(templates), str(platform_run.ROOT / "templates")]
 
         def render(text: str, more: Mapping[str, Any]) -> str:
@@ -100,9 +115,13 @@ class ActionModule(ActionBase):
         return Path(role._role_path) / "templates"
 
     def _change(
-        self, service: dict[str, Any], files: list[File], task_vars: dict[str, Any]
+        self,
+        service: dict[str, Any],
+        files: list[File],
+        stamps: Mapping[str, Any],
+        task_vars: dict[str, Any],
     ) -> dict[str, Any]:
-        plan = json.dumps(change_plan(service, files))
+        plan = json.dumps({**change_plan(service, files), "secrets": stamps})
         common = {"name": service["name"], "state_dir": service["state_dir"]}
         # Named here: where the connection breaks before the answer came, asking again starts nothing twice.
         identity = job.new_id()

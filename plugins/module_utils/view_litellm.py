@@ -25,19 +25,31 @@ def models(service: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def clients(service: Mapping[str, Any], secrets: Mapping[str, str]) -> list[dict[str, Any]]:
+def clients(
+    service: Mapping[str, Any], secrets: Mapping[str, str], previous: Mapping[str, str] | None = None
+) -> list[dict[str, Any]]:
     """The clients as the gateway's own file lists them: name, key_sha256, and the limits that were set.
 
-    secrets: the values by name, of which only digests are returned. Raises KeyError for a client without a key.
+    secrets: the values by name, of which only digests are returned; previous: the old ones of those that are being
+    rotated, which are accepted too. Raises KeyError for a client without a key.
     """
     return [
         {
             "name": client["name"],
-            "key_sha256": hashlib.sha256(secrets[client["secret"]].encode()).hexdigest(),
+            "key_sha256": _sha256(secrets[client["secret"]]),
+            **(
+                {"previous_key_sha256": _sha256(previous[client["secret"]])}
+                if previous and client["secret"] in previous
+                else {}
+            ),
             **{limit: client[limit] for limit in LIMITS if client.get(limit) is not None},
         }
         for client in service["clients"]
     ]
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _completion_servers(service: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

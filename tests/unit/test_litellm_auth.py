@@ -60,7 +60,7 @@ def auth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     (tmp_path / "clients.yaml").write_text(yaml.safe_dump({"clients": CLIENTS}))
-    monkeypatch.setattr(module, "CLIENTS", tmp_path / "clients.yaml")
+    monkeypatch.setattr(module, "clients_file", module.ClientsFile(tmp_path / "clients.yaml"))
     return module
 
 
@@ -181,3 +181,24 @@ def test_limits_reach_litellm_under_its_own_names(auth: ModuleType) -> None:
 def test_no_list_of_models_means_all_and_an_empty_one_means_none(auth: ModuleType) -> None:
     assert ask(auth, "sk-alice").models == []  # LiteLLM's word for every model
     assert ask(auth, "sk-nobody").models == ["no-default-models"]  # and for none
+
+
+def test_a_clients_old_key_is_taken_as_long_as_the_file_has_it_without_a_restart(
+    auth: ModuleType, tmp_path: Path
+) -> None:
+    both = [{**CLIENTS[0], "key_sha256": sha256("sk-new"), "previous_key_sha256": sha256("sk-alice")}]
+    ask(auth, "sk-alice")
+
+    replace_file(tmp_path / "clients.yaml", both)
+    assert ask(auth, "sk-alice").api_key == ask(auth, "sk-new").api_key == "alice"
+
+    replace_file(tmp_path / "clients.yaml", [{**CLIENTS[0], "key_sha256": sha256("sk-new")}])
+    assert ask(auth, "sk-new").api_key == "alice"
+    assert refusal(auth, "sk-alice").code == 401
+
+
+def replace_file(path: Path, clients: list[dict[str, Any]]) -> None:
+    """As the stack engine does: by rename."""
+    half = path.with_suffix(".half")
+    half.write_text(yaml.safe_dump({"clients": clients}))
+    half.replace(path)

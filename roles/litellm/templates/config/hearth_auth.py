@@ -11,7 +11,6 @@ Two kinds of callers:
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import hmac
 import os
@@ -50,12 +49,16 @@ def digest(key: str) -> str:
 
 
 def find_client(key: str, clients: Sequence[Client]) -> Client | None:
-    """The client whose key this is. Compares with every client in constant time: the time taken tells nothing."""
+    """The client whose key this is, or was until it is rotated away.
+
+    Compares with every client in constant time: the time taken tells nothing.
+    """
     mine = digest(key)
     found = None
     for client in clients:
-        if hmac.compare_digest(mine, str(client["key_sha256"])):
-            found = client
+        for kept in (client["key_sha256"], client.get("previous_key_sha256", "")):
+            if hmac.compare_digest(mine, str(kept)):
+                found = client
     return found
 
 
@@ -100,10 +103,24 @@ def decide(
     return client_token(client)
 
 
-@functools.cache
-def load_clients() -> tuple[Client, ...]:
-    """clients.yaml, read once: a change of it recreates the container."""
-    return tuple(yaml.safe_load(CLIENTS.read_text())["clients"])
+class ClientsFile:
+    """clients.yaml, read anew when it was replaced: a client comes, goes or gets another key without a restart."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._seen: tuple[int, int] | None = None
+        self._clients: tuple[Client, ...] = ()
+
+    def read(self) -> tuple[Client, ...]:
+        info = self._path.stat()
+        seen = (info.st_ino, info.st_mtime_ns)
+        if seen != self._seen:
+            self._clients = tuple(yaml.safe_load(self._path.read_text())["clients"])
+            self._seen = seen
+        return self._clients
+
+
+clients_file = ClientsFile(CLIENTS)
 
 
 async def authenticate(request: Any, api_key: str) -> Any:
@@ -115,7 +132,7 @@ async def authenticate(request: Any, api_key: str) -> Any:
         # Not request.url: Starlette builds it from the Host header, which the caller writes. A WebSocket has no method.
         method=request.scope.get("method", ""),
         path=request.scope.get("path", ""),
-        clients=load_clients(),
+        clients=clients_file.read(),
         master_key=os.environ.get("LITELLM_MASTER_KEY", ""),
     )
     if isinstance(verdict, dict):
