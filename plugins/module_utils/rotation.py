@@ -112,7 +112,10 @@ def plan(
     """What replacing these secrets does. Services come in the order of the fleet, which is that of a deploy."""
     found = Plan(names=list(names), skipped=list(skipped))
     found.fresh = [name for name in found.names if name not in under_way]
-    restarting, rereading, closing, twice = set(), set(), set(), set()
+    restarting: set[tuple[str, str]] = set()
+    rereading: set[tuple[str, str]] = set()
+    closing: set[tuple[str, str]] = set()
+    twice: set[tuple[str, str]] = set()
     for name in found.names:
         secret = fleet["secrets"][name]
         for service in readers(fleet, name):
