@@ -220,14 +220,15 @@ def _files(inventory: Path) -> list[Path]:
     return [path for path in found if path.is_file() and not path.name.startswith(".")]
 
 
-def replace_whole(path: Path, content: bytes) -> None:
-    """Write a file of mode 0600, whole or not at all, and clear away what a killed run left half written."""
+def replace_whole(path: Path, content: bytes, mode: int = 0o600) -> None:
+    """Write a file, whole or not at all, and clear away what a killed run left half written."""
     path.parent.mkdir(parents=True, exist_ok=True)
     for left in path.parent.glob(f"{_HALF}*"):
         left.unlink(missing_ok=True)
     handle, half = tempfile.mkstemp(dir=path.parent, prefix=_HALF)
     with os.fdopen(handle, "wb") as stream:
         stream.write(content)
+        os.fchmod(stream.fileno(), mode)
         stream.flush()
         os.fsync(stream.fileno())
     Path(half).replace(path)

@@ -33,7 +33,8 @@ def environment(role: str, service, **variables) -> dict[str, str]:
     defaults = ROLES / role / "defaults" / "main.yml"
     given = {**yaml.safe_load(defaults.read_text()), **service["variables"], **variables}
     secrets = {name: f"<{name}>" for name in service["secrets"]}
-    lines = made.from_string(text).render(service=service, secrets=secrets, **given).splitlines()
+    given = {"secrets": secrets, "secrets_previous": {}, **given}
+    lines = made.from_string(text).render(service=service, **given).splitlines()
     return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
 
 
@@ -72,3 +73,11 @@ def test_the_page_is_there_where_people_may_come_in(guard: str, page: str) -> No
     service = one(fleet("qdrant", qdrant_guard=guard), "qdrant")
     assert environment("qdrant", service)["QDRANT__SERVICE__ENABLE_STATIC_CONTENT"] == page
     assert bool(service["url"]) == (guard != "internal")
+
+
+def test_while_its_key_is_rotated_the_old_one_is_the_alternate_key() -> None:
+    qdrant = one(fleet("qdrant"), "qdrant")
+    assert "QDRANT__SERVICE__ALT_API_KEY" not in environment("qdrant", qdrant)
+    both = environment("qdrant", qdrant, secrets_previous={"qdrant_api_key": "<old>"})
+    assert both["QDRANT__SERVICE__ALT_API_KEY"] == "<old>"
+    assert both["QDRANT__SERVICE__API_KEY"] == "<qdrant_api_key>"
