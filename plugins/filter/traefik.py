@@ -18,6 +18,7 @@ class FilterModule:
             "traefik_labels": _spoken("traefik_labels", view_traefik.labels),
             "traefik_routes": _spoken("traefik_routes", view_traefik.routes),
             "traefik_names": _spoken("traefik_names", view_traefik.names),
+            "traefik_dashboard": _spoken("traefik_dashboard", view_traefik.dashboard),
             "traefik_networks": _spoken("traefik_networks", view_traefik.networks),
             "traefik_sign_on": _spoken("traefik_sign_on", view_sign_on.dynamic),
             "traefik_acme_names": _spoken("traefik_acme_names", view_traefik.acme_names),

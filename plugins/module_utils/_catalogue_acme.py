@@ -19,9 +19,9 @@ def give_certificates(
     settings: Mapping[str, Mapping[str, Any]],
     problems: list[Problem],
 ) -> None:
-    """Set each service's `acme`: for a front door how it asks the authority, for what it fronts the challenge.
+    """Set `authority`, how a front door asks for certificates, and `acme`, the challenge, of the services they are for.
 
-    None where a certificate comes from elsewhere: from the operator, or from the platform's own authority.
+    Both None where certificates come from elsewhere: from the operator, or from the platform's own authority.
     """
     for door in (service for service in services if service["front_door"]):
         spec, own = specs[door["name"]], settings[door["host"]]
@@ -35,7 +35,7 @@ def give_certificates(
         wrong = [*_wrong_names(public), *_wrong_settings(spec, door, own, public[0])]
         problems.extend(wrong)
         if not wrong:
-            door["acme"] = {key: own[f"acme_{key}"] for key in _SETTINGS}
+            door["authority"] = {key: own[f"acme_{key}"] for key in _SETTINGS}
             for service in public:
                 service["acme"] = own["acme_challenge"]
 

@@ -54,12 +54,13 @@ def instance(
             name: variables.get(variable) for name, variable in spec.front_door.items() if name in _DOOR_PORTS
         },
         "acme": None,
+        "authority": None,
         "ca_file": f"{own['data_dir']}/{spec.front_door['ca']}" if "ca" in spec.front_door else None,
         "images": _images(spec, host, variables, own["image_mirror"], problems),
         "versions": {name: str(variables.get(image.version)) for name, image in spec.images.items()},
         "variables": variables,
         "resources": _resources(spec, host, problems),
-        "http": _http(spec, host),
+        "http": _http(spec, host, problems),
         "network": SHARED_NETWORK,
         "groups": host.variables.get(f"{spec.name}_groups") or [],
         "sign_on": None,
@@ -200,7 +201,7 @@ def _replicas(spec: ServiceSpec, host: Host, problems: list[Problem]) -> int:
     return 1
 
 
-def _http(spec: ServiceSpec, host: Host) -> dict[str, Any] | None:
+def _http(spec: ServiceSpec, host: Host, problems: list[Problem]) -> dict[str, Any] | None:
     if spec.http is None:
         return None
     guard = host.variables.get(f"{spec.name}_guard")
@@ -212,7 +213,11 @@ def _http(spec: ServiceSpec, host: Host) -> dict[str, Any] | None:
         }
         for index, route in enumerate(spec.http.routes)
     ]
-    if guard:
+    if guard in ("open", "key") and not spec.http.signs_in:
+        expected = f"would let in everybody: {spec.name} does not ask who people are"
+        remedy = "use admin, basic, sso or internal"
+        problems.append(Problem(host.name, f"{spec.name}_guard", guard, expected, remedy))
+    elif guard:
         routes[0]["guard"] = guard
     return {"port": spec.http.port, "container": spec.http.container, "routes": routes}
 

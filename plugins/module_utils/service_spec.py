@@ -52,6 +52,8 @@ class Http:
     routes: tuple[Route, ...]
     # Behind `sso` it believes the identity headers: it then shares a network with Traefik and nobody else.
     trusts_sign_on: bool = False
+    # Whether it asks people by itself who they are; without it, `open` and `key` would let in everybody.
+    signs_in: bool = True
 
 
 @dataclass(frozen=True)

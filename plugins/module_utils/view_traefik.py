@@ -108,6 +108,22 @@ def routes(fleet: Mapping[str, Any], host: str) -> dict[str, Any]:
     return {"http": {"routers": routers, "services": services}} if routers else {}
 
 
+def dashboard(service: Mapping[str, Any]) -> dict[str, Any]:
+    """The file-provider configuration of Traefik's own page; empty where `service`, Traefik itself, has no route."""
+    routers = {
+        key: {
+            "rule": router["rule"],
+            "priority": router["priority"],
+            "entryPoints": ["websecure"],
+            "tls": router["tls"],
+            "service": "api@internal",
+            "middlewares": router["middlewares"],
+        }
+        for key, router in _routers(service).items()
+    }
+    return {"http": {"routers": routers}} if routers else {}
+
+
 def names(fleet: Mapping[str, Any], host: str) -> list[str]:
     """The names in the certificate that the platform's own authority issues for the front door on `host`, in order.
 

@@ -5,10 +5,17 @@ from ansible_collections.hearth.llm.plugins.module_utils.inventory import Host
 from ansible_collections.hearth.llm.plugins.module_utils.service_spec import read
 
 DOOR = {
+    "http": {"port": 8080, "signs_in": False, "routes": [{"guard": "internal"}]},
     "title": "Door",
     "tier": "trusted",
     "order": 90,
-    "variables": {"door_version": "1", "door_https_port": 443, "door_http_port": 80, "door_certificate": {}},
+    "variables": {
+        "door_version": "1",
+        "door_hostname": "door",
+        "door_https_port": 443,
+        "door_http_port": 80,
+        "door_certificate": {},
+    },
     "images": {"door": {"name": "docker.io/library/door", "version": "door_version"}},
     "front_door": {
         "http": "door_http_port",

@@ -78,7 +78,7 @@ def test_a_service_may_be_reached_otherwise_than_the_platform():
 def test_certificates_come_by_acme_for_public_services_only():
     fleet = resolved(two_hosts(page_access="public", **ACME))
     assert {name: one(fleet, name)["acme"] for name in ("gate", "page")} == {"gate": None, "page": "http-01"}
-    assert one(fleet, "door")["acme"] == {
+    assert one(fleet, "door")["authority"] == {
         "email": "me@example.org",
         "challenge": "http-01",
         "server": "https://acme-v02.api.letsencrypt.org/directory",
@@ -88,6 +88,7 @@ def test_certificates_come_by_acme_for_public_services_only():
     for without in ({}, {"access": "public", "door_certificate": {"cert": "x"}}):
         fleet = resolved(two_hosts(**{**ACME, **without}))
         assert {service["acme"] for service in fleet["services"]} == {None}
+        assert one(fleet, "door")["authority"] is None
 
 
 def test_clients_are_the_operators_and_those_that_services_declare():
@@ -163,6 +164,7 @@ def test_exports_change_only_with_what_others_see():
         ({"data_dir": "srv"}, "data_dir", "not an absolute path"),
         ({"image_mirror": "https://mirror.lan"}, "image_mirror", "no scheme"),
         ({"gate_guard": "sso"}, "gate_guard", "needs a single sign-on service"),
+        ({"door_guard": "open"}, "door_guard", "would let in everybody"),
         ({"gate_guard": "nobody"}, "gate_guard", "one of open"),
         ({"page_access": "local"}, "page_access", "one of lan, public"),
         ({"door_access": "public"}, "door_access", "takes the requests of all services"),

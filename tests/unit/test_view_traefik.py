@@ -8,7 +8,13 @@ from typing import Any
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.hearth.llm.plugins.filter.traefik import FilterModule
-from ansible_collections.hearth.llm.plugins.module_utils.view_traefik import acme_names, labels, names, routes
+from ansible_collections.hearth.llm.plugins.module_utils.view_traefik import (
+    acme_names,
+    dashboard,
+    labels,
+    names,
+    routes,
+)
 
 WIKI = {"name": "wiki", "fqdn": "wiki.example.org", "http": {"port": 3000}}
 
@@ -236,6 +242,20 @@ class TestRoutes:
     def test_a_service_that_cannot_be_reached_is_an_error(self, lacking: dict[str, Any]) -> None:
         with pytest.raises(ValueError, match="store on gpu does not publish the port of its `http`"):
             routes({"services": [placed("store", "gpu", **lacking)]}, "edge")
+
+
+class TestDashboard:
+    def test_there_is_none_unless_a_guard_says_who_may_see_it(self) -> None:
+        assert dashboard(routed({"guard": "internal"}, name="door")) == {}
+        found = dashboard(routed({"guard": "admin"}, name="door", access="lan", fqdn="door.example.org"))
+        assert found["http"]["routers"]["door"] == {
+            "rule": "Host(`door.example.org`)",
+            "priority": 1,
+            "entryPoints": ["websecure"],
+            "tls": {},
+            "service": "api@internal",
+            "middlewares": ["private-only@file", "admin@file"],
+        }
 
 
 class TestNames:

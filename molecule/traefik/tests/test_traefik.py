@@ -31,8 +31,10 @@ OWN_NAME = "other.hearth.lan"
 PORT = 18000
 READER_PASSWORD = "vault_traefik_user_reader"
 
+# Says what it heard, counts what it is sent, echoes WebSockets; `/next/X` makes `/events/X` stream one event more.
 APPLICATION = r"""
-import base64, hashlib, http.server, json, sys
+import base64, collections, hashlib, http.server, json, sys, threading
+next_event, received = collections.defaultdict(lambda: threading.Semaphore(0)), [0]
 class Application(http.server.BaseHTTPRequestHandler):
     protocol_version = 'HTTP/1.1'
     def do_GET(self):
@@ -45,8 +47,33 @@ class Application(http.server.BaseHTTPRequestHandler):
             self.end_headers()
             while piece := self.connection.recv(100):
                 self.connection.sendall(b'echo ' + piece)
-            return
-        body = json.dumps({'path': self.path, 'headers': dict(self.headers.items())}).encode()
+        elif self.path.startswith('/events/'):
+            self.send_response(200)
+            self.send_header('Content-Type', 'text/event-stream')
+            self.end_headers()
+            self.close_connection = True
+            for number in range(1000):
+                self.wfile.write(b'data: %d\n\n' % number)
+                self.wfile.flush()
+                next_event[self.path.split('/')[2]].acquire()
+        elif self.path.startswith('/next/'):
+            next_event[self.path.split('/')[2]].release()
+            self.answer({})
+        elif self.path == '/received':
+            self.answer(received[0])
+        else:
+            self.answer({'path': self.path, 'headers': dict(self.headers.items())})
+    def do_POST(self):
+        received[0] = 0
+        if self.headers.get('Transfer-Encoding') == 'chunked':
+            while size := int(self.rfile.readline() or b'0', 16):
+                received[0] += len(self.rfile.read(size + 2)) - 2
+        else:
+            while received[0] < int(self.headers['Content-Length']):
+                received[0] += len(self.rfile.read1(1 << 20))
+        self.answer(received[0])
+    def answer(self, what):
+        body = json.dumps(what).encode()
         self.send_response(200)
         self.send_header('X-Powered-By', 'gossip')
         self.send_header('Content-Length', str(len(body)))
@@ -57,27 +84,133 @@ class Application(http.server.BaseHTTPRequestHandler):
 http.server.ThreadingHTTPServer((sys.argv[1], int(sys.argv[2])), Application).serve_forever()
 """
 
-# Says hello before and after the file of routes is replaced, on one connection.
-WEBSOCKET = r"""
-import base64, os, socket, ssl, sys, time
-context = ssl.create_default_context(cafile=sys.argv[1])
-line = context.wrap_socket(socket.create_connection(('127.0.0.1', 443), 10), server_hostname=sys.argv[2])
-key = base64.b64encode(os.urandom(16)).decode()
-line.sendall((f'GET / HTTP/1.1\r\nHost: {sys.argv[2]}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n'
-              f'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n').encode())
-head = b''
-while b'\r\n\r\n' not in head:
-    head += line.recv(1000)
-print(head.split(b'\r\n')[0].decode())
-line.sendall(b'before')
-print(line.recv(100).decode())
-text = open(sys.argv[3]).read()
-with open(sys.argv[3] + '.new', 'w') as file:
-    file.write(text.replace('before-the-change', 'after-the-change'))
-os.replace(sys.argv[3] + '.new', sys.argv[3])
-time.sleep(4)
-line.sendall(b'after')
-print(line.recv(100).decode())
+# What the clients below share. They run on the host: python3 - CA NAME ROUTES TRAEFIK'S-ADDRESS
+CLIENT = r"""
+import base64, http.client, os, socket, ssl, sys, threading, urllib.request
+ca, name, routes, traefik = sys.argv[1:5]
+context = ssl.create_default_context(cafile=ca)
+def connect(source=None):
+    connection = http.client.HTTPSConnection(name, context=context, timeout=60)
+    line = socket.create_connection((traefik, 443), 60, (source, 0) if source else None)
+    connection.sock = context.wrap_socket(line, server_hostname=name)
+    connection.auto_open = False  # a connection that was dropped is an error, not a new connection
+    return connection
+def get(path, connection=None, **headers):
+    connection = connection or connect()
+    connection.request('GET', path, headers=headers)
+    answer = connection.getresponse()
+    return answer.status, answer.read().decode()
+def events():
+    connection = connect()
+    connection.request('GET', f'/events/{os.getpid()}')
+    return connection.getresponse()
+def event(stream):
+    text = stream.readline()
+    stream.readline()
+    return text.decode().strip()
+def websocket():
+    connection = connect()
+    key = base64.b64encode(os.urandom(16)).decode()
+    connection.sock.sendall((f'GET / HTTP/1.1\r\nHost: {name}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n'
+                             f'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n').encode())
+    head = b''
+    while b'\r\n\r\n' not in head:
+        head += connection.sock.recv(1000)
+    assert head.startswith(b'HTTP/1.1 101'), head
+    return connection.sock
+def say(line, word):
+    line.sendall(word.encode())
+    return line.recv(100).decode()
+def reloads():
+    text = urllib.request.urlopen(f'http://{traefik}:8080/metrics').read().decode()
+    return [line for line in text.splitlines() if line.startswith('traefik_config_reloads_total')]
+def change_routes(old, new):
+    before = reloads()
+    text = open(routes).read()
+    with open(routes + '.new', 'w') as file:
+        file.write(text.replace(old, new))
+    os.replace(routes + '.new', routes)
+    while reloads() == before:
+        threading.Event().wait(0.2)
+"""
+
+STREAM = r"""
+stream = events()
+found = [event(stream)]
+for _ in range(3):
+    get(f'/next/{os.getpid()}')
+    found.append(event(stream))
+print(' '.join(found))
+"""
+
+# Half of it is sent, and has to be there, before the rest goes.
+UPLOAD = r"""
+size, piece = 90 << 20, b'x' * (1 << 20)
+connection = connect()
+connection.putrequest('POST', '/upload')
+connection.putheader('Content-Length', str(size))
+connection.endheaders()
+for _ in range(45):
+    connection.send(piece)
+while int(get('/received')[1]) < 40 << 20:
+    threading.Event().wait(0.2)
+for _ in range(45):
+    connection.send(piece)
+print(connection.getresponse().read().decode() == str(size))
+"""
+
+TOO_LARGE = r"""
+connection = connect()
+connection.putrequest('POST', '/upload')
+connection.putheader('Content-Length', str(101 << 20))
+connection.endheaders()
+print(connection.getresponse().status)
+connection = connect()
+connection.putrequest('POST', '/upload')
+connection.putheader('Transfer-Encoding', 'chunked')
+connection.endheaders()
+piece = b'100000\r\n' + b'x' * (1 << 20) + b'\r\n'
+try:
+    for _ in range(120):
+        connection.send(piece)
+    connection.send(b'0\r\n\r\n')
+    print(connection.getresponse().status == 200)
+except OSError:
+    print(False)
+print(int(get('/received')[1]) <= 100 << 20)
+"""
+
+# The application's own address is another client than the host's default one.
+IN_FLIGHT = r"""
+streams = [events() for _ in range(20)]
+print(*{stream.status for stream in streams}, get('/')[0], get('/', connect(source=sys.argv[5]))[0])
+for stream in streams:
+    stream.close()
+"""
+
+# Requests one after the other on one connection, a stream and a WebSocket, while routes change five times.
+RELOADS = r"""
+busy, line, stream, failed, done = connect(), websocket(), events(), [], threading.Event()
+assert event(stream) == 'data: 0'
+def load():
+    while not done.wait(0.05):
+        try:
+            status = get('/', busy)[0]
+        except Exception as error:
+            status = repr(error)
+        if status != 200:
+            failed.append(status)
+thread = threading.Thread(target=load)
+thread.start()
+for number in range(5):
+    change_routes(f'other-{number}', f'other-{number + 1}')
+    assert say(line, str(number)) == f'echo {number}'
+    get(f'/next/{os.getpid()}')
+    assert event(stream) == f'data: {number + 1}'
+done.set()
+thread.join()
+change_routes('other-5', 'other-0')
+print('failed:', failed)
 """
 
 
@@ -143,7 +276,7 @@ def application(host: Host) -> Iterator[None]:
     }
     fair = {**service, "name": "fair", "fqdn": PUBLIC_NAME, "access": "public"}
     found = VIEW["routes"]({"services": [service, fair]}, "solo")
-    found["http"]["routers"]["before-the-change"] = {
+    found["http"]["routers"]["other-0"] = {
         "rule": f"Host(`{OWN_NAME}`)",
         "service": "wiki-far",
     }
@@ -297,17 +430,46 @@ def test_traefik_has_nothing_to_complain_about(host: Host) -> None:
     assert [line for line in lines if "can reject some encoded characters" not in line] == []
 
 
-def test_a_websocket_outlives_a_change_of_routes(host: Host) -> None:
-    file = f"{STACK}/config/dynamic/test.yaml"
-    count = "docker run --rm --network frontend --entrypoint sh %s -c %s"
-    image = host.check_output("docker inspect traefik --format '{{.Config.Image}}'")
-    reloads = "wget -qO- http://traefik:8080/metrics | grep '^traefik_config_reloads_total'"
-    before = host.check_output(count, image, reloads)
-    said = host.check_output(
-        "python3 -c %s %s/ca.crt %s %s", WEBSOCKET, CERTIFICATES, NAME, file
-    ).splitlines()
-    assert said == ["HTTP/1.1 101 Switching Protocols", "echo before", "echo after"]
-    assert host.check_output(count, image, reloads) != before
+def client(host: Host, script: str, *arguments: str) -> list[str]:
+    """What a client on the host prints that speaks to Traefik without Docker's proxy in between, which hides it."""
+    address = host.check_output(
+        "docker inspect traefik --format '{{.NetworkSettings.Networks.frontend.IPAddress}}'"
+    )
+    write(host, "/run/hearth-client.py", CLIENT + script)
+    line = [f"{CERTIFICATES}/ca.crt", NAME, f"{STACK}/config/dynamic/test.yaml", address, *arguments]
+    command = " ".join(["timeout 120 python3 /run/hearth-client.py", *["%s"] * len(line)])
+    return host.check_output(command, *line).splitlines()
+
+
+def test_an_answer_arrives_word_by_word(host: Host) -> None:
+    assert client(host, STREAM) == ["data: 0 data: 1 data: 2 data: 3"]
+
+
+def test_an_upload_is_passed_on_as_it_comes(host: Host) -> None:
+    assert client(host, UPLOAD) == ["True"]
+
+
+def test_what_is_too_large_is_refused_whether_it_says_so_or_not(host: Host) -> None:
+    assert client(host, TOO_LARGE) == ["413", "False", "True"]
+
+
+def test_a_client_with_too_much_under_way_waits_and_others_do_not(host: Host) -> None:
+    other = host.interface("eth0").addresses[0]
+    assert client(host, IN_FLIGHT, other) == ["200 429 200"]
+
+
+def test_no_request_stream_or_websocket_is_lost_when_routes_change(host: Host) -> None:
+    assert client(host, RELOADS) == ["failed: []"]
+
+
+def test_the_dashboard_is_the_administrators(host: Host) -> None:
+    page = {"name": "traefik.hearth.lan"}
+    assert ask(host, "/api/overview", **page).status == 401
+    answer = ask(host, "/api/overview", "-u", f"reader:{password()}", **page)
+    assert answer.status == 200
+    overview = json.loads(answer.text)["http"]
+    for part in ("routers", "services", "middlewares"):
+        assert (overview[part]["warnings"], overview[part]["errors"]) == (0, 0)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,3 @@
+module hearth/requestsize
+
+go 1.22
