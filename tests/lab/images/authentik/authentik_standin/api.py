@@ -3,14 +3,14 @@
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from typing import Any
 
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from . import access, flows, models, oidc, outposts
+from . import access, models, oidc, outposts
 from .errors import Invalid
+from .present import present, present_provider
 from .store import Row
 from .users import all_groups, hash_password, is_superuser, uid
 from .web import Call, now, view
@@ -24,11 +24,8 @@ intercept_header_auth
 """
 
 
-@dataclass(frozen=True)
 class Denied(Exception):
-    """Who asks may not."""
-
-    detail: str
+    """Who asks may not, and why."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +87,7 @@ def api(answer: Callable[[Call], Response]) -> Any:
         try:
             return answer(call)
         except Denied as denied:
-            return JSONResponse({"detail": denied.detail}, 403)
+            return JSONResponse({"detail": str(denied)}, 403)
         except Invalid as error:
             return JSONResponse({name: [str(text)] for name, text in error.errors.items()}, 400)
 
@@ -165,116 +162,6 @@ def paginated(rows: list[Row]) -> Response:
 
 def not_found() -> Response:
     return JSONResponse({"detail": "Not found."}, 404)
-
-
-# --- what is shown of an object --------------------------------------------------------------------------------------
-
-
-def present(call: Call, model: str, row: Row) -> Row:
-    """The row with the fields that the API adds, without its secrets."""
-    added = PRESENTED.get(model, lambda _call, _row: {})(call, row)
-    hidden = {"password_hash", "key", "key_data", "cookie_secret"}
-    if model == models.PROXY:
-        hidden |= {"client_secret", "signing_key", "encryption_key", "grant_types", "sub_mode"}
-    return {name: value for name, value in row.items() if name not in hidden} | added
-
-
-def _user(call: Call, row: Row) -> Row:
-    groups = [call.objects.get(models.GROUP, pk) for pk in row["groups"]]
-    return {
-        "is_superuser": is_superuser(call.objects, row),
-        "groups_obj": [_partial_group(group) for group in groups if group],
-        "roles_obj": [],
-        "uid": uid(row),
-        "avatar": "",
-        "date_joined": row.get("last_login") or _epoch(),
-        "password_change_date": _epoch(),
-        "last_updated": _epoch(),
-    }
-
-
-def _partial_group(group: Row) -> Row:
-    return {name: group[name] for name in ("pk", "name", "is_superuser", "attributes")} | _number(group)
-
-
-def _group(call: Call, row: Row) -> Row:
-    users = [user["pk"] for user in call.objects.find(models.USER) if row["pk"] in user["groups"]]
-    children = [group["pk"] for group in call.objects.find(models.GROUP) if row["pk"] in group["parents"]]
-    empty: Row = {"parents_obj": [], "users_obj": [], "roles_obj": [], "children_obj": []}
-    return empty | _number(row) | {"users": users, "children": children, "inherited_roles_obj": []}
-
-
-def _number(group: Row) -> Row:
-    return {"num_pk": int(group["pk"].replace("-", "")[:7], 16)}
-
-
-def _provider(call: Call, row: Row) -> Row:
-    application = models.application_of(call.objects, row["pk"])
-    kind = "proxy" if "external_host" in row else "oauth2"
-    return {
-        "component": f"ak-provider-{kind}-form",
-        "assigned_application_slug": application["slug"] if application else None,
-        "assigned_application_name": application["name"] if application else None,
-        "assigned_backchannel_application_slug": None,
-        "assigned_backchannel_application_name": None,
-        "verbose_name": "Proxy Provider" if kind == "proxy" else "OAuth2/OpenID Provider",
-        "verbose_name_plural": "Proxy Providers" if kind == "proxy" else "OAuth2/OpenID Providers",
-        "meta_model_name": f"authentik_providers_{kind}.{kind}provider",
-        "outpost_set": [
-            outpost["name"]
-            for outpost in call.objects.find(models.OUTPOST)
-            if row["pk"] in outpost["providers"]
-        ],
-    }
-
-
-def _provider_of(call: Call, pk: int) -> Row | None:
-    row = models.provider(call.objects, pk)
-    if row is None:
-        return None
-    return present(call, row["model"], {name: value for name, value in row.items() if name != "model"})
-
-
-def _application(call: Call, row: Row) -> Row:
-    return {
-        "pbm_uuid": row["pk"],
-        "provider_obj": _provider_of(call, row["provider"]) if row["provider"] else None,
-        "backchannel_providers_obj": [],
-        "launch_url": flows.launch_url(call.objects, row),
-        "meta_icon_url": row["meta_icon"] or None,
-        "meta_icon_themed_urls": None,
-    }
-
-
-def _token(call: Call, row: Row) -> Row:
-    user = call.objects.get(models.USER, row["user"])
-    return {"user_obj": present(call, models.USER, user) if user else None}
-
-
-def _outpost(call: Call, row: Row) -> Row:
-    return {
-        "providers_obj": [_provider_of(call, pk) for pk in row["providers"]],
-        "service_connection_obj": None,
-        "refresh_interval_s": int(
-            models.duration(row["config"].get("refresh_interval", "minutes=5")).total_seconds()
-        ),
-        "token_identifier": outposts.token_identifier(row),
-    }
-
-
-def _epoch() -> str:
-    return datetime.fromtimestamp(0, timezone.utc).isoformat()
-
-
-PRESENTED: dict[str, Callable[[Call, Row], Row]] = {
-    models.USER: _user,
-    models.GROUP: _group,
-    models.PROXY: _provider,
-    models.OAUTH2: _provider,
-    models.APPLICATION: _application,
-    models.TOKEN: _token,
-    models.OUTPOST: _outpost,
-}
 
 
 # --- single paths ----------------------------------------------------------------------------------------------------
@@ -354,7 +241,7 @@ def check_access(call: Call) -> Response:
 def all_providers(call: Call) -> Response:
     administrator(call)
     found = models.providers(call.objects)
-    rows = [_provider_of(call, row["pk"]) for row in found if _matches(row, call.query)]
+    rows = [present_provider(call, row["pk"]) for row in found if _matches(row, call.query)]
     return paginated([row for row in rows if row])
 
 

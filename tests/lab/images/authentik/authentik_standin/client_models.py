@@ -7,6 +7,8 @@ import importlib
 import importlib.util
 import sys
 import types
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -19,16 +21,29 @@ PACKAGE = "authentik_client"
 
 def load(module: str, name: str) -> type[BaseModel]:
     """A model class of authentik-client, by its module and its name."""
-    if PACKAGE not in sys.modules:
-        spec = importlib.util.find_spec(PACKAGE)
-        if spec is None or spec.origin is None:
-            raise ImportError(f"{PACKAGE} is not installed")
-        root = Path(spec.origin).parent
-        for package, folder in ((PACKAGE, root), (f"{PACKAGE}.models", root / "models")):
-            empty = types.ModuleType(package)
-            empty.__path__ = [str(folder)]
-            sys.modules[package] = empty
-    return getattr(importlib.import_module(f"{PACKAGE}.models.{module}"), name)
+    with _empty_packages():
+        return getattr(importlib.import_module(f"{PACKAGE}.models.{module}"), name)
+
+
+@contextmanager
+def _empty_packages() -> Iterator[None]:
+    """The package without its `__init__`, for as long as one of its modules is imported; nothing if it is loaded."""
+    if PACKAGE in sys.modules:
+        yield
+        return
+    spec = importlib.util.find_spec(PACKAGE)
+    if spec is None or spec.origin is None:
+        raise ImportError(f"{PACKAGE} is not installed")
+    root = Path(spec.origin).parent
+    folders = {PACKAGE: root, f"{PACKAGE}.models": root / "models"}
+    for package, folder in folders.items():
+        sys.modules[package] = types.ModuleType(package)
+        sys.modules[package].__path__ = [str(folder)]
+    try:
+        yield
+    finally:
+        for package in folders:
+            del sys.modules[package]
 
 
 def check(model: type[BaseModel], data: dict[str, Any]) -> None:

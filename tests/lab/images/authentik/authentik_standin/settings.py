@@ -105,8 +105,8 @@ class Settings:
         """Address and port pairs; every address of both families by default, as since 2026.5."""
         pairs = []
         for text in self.get(f"LISTEN__{name}", f"[::]:{port}").split(","):
-            host, _colon, number = text.strip().rpartition(":")
-            if not number.isdigit():
+            host, colon, number = text.strip().rpartition(":")
+            if not colon or not number.isdigit():
                 raise SettingsError(f"AUTHENTIK_LISTEN__{name}: {text} is not ADDRESS:PORT")
             pairs.append((host.strip("[]"), int(number)))
         return pairs
