@@ -209,10 +209,33 @@ def change_plan(service: Mapping[str, Any], files: list[File]) -> dict[str, Any]
         "networks": ["frontend"],
         "check": service["check"] or None,
         "reload": service["reload"] or None,
+        "update": update_plan(service),
         "deadline": service["deadline"],
         "exports": service["exports"],
         "digest": digest([(file.path, file.sha256, file.mode, file.owner) for file in files]),
     }
+
+
+def update_plan(service: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What the transaction has to know of data that a new version changes for good; None where it does not."""
+    update = service["update"]
+    if update["reversible"]:
+        return None
+    by_dump = {
+        container
+        for container, variable in update["variables"].items()
+        if update["versions"].get(variable, {}).get("path") == "dump_restore"
+    }
+    data = [
+        {
+            "name": name,
+            **{key: item[key] for key in ("place", "container", "dump", "restore")},
+            "by_dump": bool(item["dump"]) and item["container"] in by_dump,
+        }
+        for name, item in service["data"].items()
+        if not item["replaceable"]
+    ]
+    return {"copies": update["copies"], "data": data}
 
 
 def summary(service: Mapping[str, Any], ended: Mapping[str, Any]) -> str:

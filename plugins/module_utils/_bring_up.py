@@ -43,7 +43,7 @@ class BringUp:
     """One attempt to bring a project up, with one deadline for all of it, which starts now.
 
     before: the containers that were there before the change; their earlier restarts do not count.
-    deadline: seconds. say, masked: the transaction's.
+    deadline: seconds. say, masked: the transaction's. file: what to bring up instead of the stack's compose.yaml.
     """
 
     def __init__(
@@ -55,6 +55,7 @@ class BringUp:
         deadline: float,
         say: Callable[[str], None],
         masked: Callable[[str], str],
+        file: str | None = None,
     ) -> None:
         self.docker = docker
         self.project = project
@@ -63,6 +64,7 @@ class BringUp:
         self.deadline = deadline
         self.say = say
         self.masked = masked
+        self.file = file
         self.started = time.monotonic()
         self.until = self.started + deadline
 
@@ -70,7 +72,7 @@ class BringUp:
         """`docker compose up`, watched: a crash loop fails early, and nothing waits beyond the deadline."""
         options = ["--detach", "--remove-orphans", "--no-build", "--pull", "never", *more]
         self.say("starts what changed" if self.before else "starts")
-        arguments = compose(self.project, self.stack_dir, "up", *options)
+        arguments = compose(self.project, self.stack_dir, "up", *options, file=self.file)
         # In memory: Compose quotes settings that it cannot use, secrets included, and the disk may be full.
         with os.fdopen(os.memfd_create("compose"), "w+b") as output:
             process = self.docker.start(arguments, stdout=output, stderr=output)
@@ -158,6 +160,13 @@ class BringUp:
             health_output=self.masked(container["health_output"] or "") or None,
             log_lines=[self.masked(line) for line in self.docker.logs(container["id"], LOG_LINES)],
         )
+
+
+def stop_all(docker: Docker, project: str, *services: str) -> None:
+    """Stop a project's containers, or those of these services; each gets the time that it asks for. Raises Failure."""
+    answer = docker.call("compose", "--project-name", project, "stop", *services, timeout=None)
+    if not answer.good:
+        raise Failure(f"docker compose stop failed: {answer.reason}")
 
 
 def take_down(docker: Docker, project: str) -> None:

@@ -21,6 +21,7 @@ from typing import Any
 
 PROJECT_LABEL = "com.docker.compose.project"
 SERVICE_LABEL = "com.docker.compose.service"
+HASH_LABEL = "com.docker.compose.config-hash"
 ONE_OFF_LABEL = "com.docker.compose.oneoff"
 CONFIG_LABEL = "hearth.config"
 
@@ -51,33 +52,33 @@ class Answer:
         return lines[-1] if lines else f"exit status {self.code}"
 
 
-class Docker:
-    """The docker command of this host.
+class Program:
+    """A command of this host.
 
     `hold`: open handles that every child inherits. A lock whose handle is among them stays taken while a child
     lives, also when this process is killed: nobody else starts before an orphaned `docker compose up` has ended.
     """
 
-    def __init__(self, program: str = "docker", hold: Sequence[int] = ()) -> None:
+    def __init__(self, program: str, hold: Sequence[int] = ()) -> None:
         self.program = program
         self.hold = tuple(hold)
 
     def start(self, arguments: Sequence[str], **options: Any) -> subprocess.Popen:
-        """Start the command in a process group of its own. Raises OSError where there is no docker."""
+        """Start the command in a process group of its own. Raises OSError where there is no such command."""
         return subprocess.Popen(
             [self.program, *arguments],
-            stdin=subprocess.DEVNULL,
             env=environment(),
             cwd="/",
             pass_fds=self.hold,
             start_new_session=True,
-            **options,
+            **{"stdin": subprocess.DEVNULL, **options},
         )
 
-    def call(self, *arguments: str, timeout: float = _QUICK) -> Answer:
+    def call(self, *arguments: str, timeout: float | None = _QUICK, **options: Any) -> Answer:
         """Run the command to its end, or stop it after `timeout` seconds. Never raises."""
+        piped = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
         try:
-            process = self.start(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            process = self.start(arguments, **piped)
         except OSError as error:
             return Answer(127, "", f"{self.program}: {error.strerror}")
         try:
@@ -86,7 +87,14 @@ class Docker:
         except subprocess.TimeoutExpired:
             stop(process)
             out, err, code = b"", b"", None
-        return Answer(code, out.decode("utf-8", "replace"), err.decode("utf-8", "replace"))
+        return Answer(code, (out or b"").decode("utf-8", "replace"), (err or b"").decode("utf-8", "replace"))
+
+
+class Docker(Program):
+    """The docker command of this host."""
+
+    def __init__(self, program: str = "docker", hold: Sequence[int] = ()) -> None:
+        super().__init__(program, hold)
 
     def containers(self, project: str) -> list[dict[str, Any]]:
         """The containers of a Compose project, those of `docker compose run` left out. Raises EngineError."""
@@ -160,12 +168,12 @@ def environment() -> dict[str, str]:
     }
 
 
-def compose(project: str, folder: str, *arguments: str) -> list[str]:
-    """Arguments of `docker compose` for the stack whose files lie in `folder`.
+def compose(project: str, folder: str, *arguments: str, file: str | None = None) -> list[str]:
+    """Arguments of `docker compose` for the stack whose files lie in `folder`; file: instead of its compose.yaml.
 
     --env-file: a file `.env` that someone put there would fill in variables unseen.
     """
-    files = ["--project-directory", folder, "--file", os.path.join(folder, "compose.yaml")]
+    files = ["--project-directory", folder, "--file", file or os.path.join(folder, "compose.yaml")]
     return ["compose", "--project-name", project, "--env-file", os.devnull, *files, *arguments]
 
 
@@ -198,7 +206,7 @@ def describe(found: Mapping[str, Any]) -> dict[str, Any]:
     id, name, service, project (None where Compose did not make it), image (the reference), image_id, state (running,
     exited, restarting, ...), health (None without a healthcheck), health_output (of its last run), exit_code, restarts,
     restart_policy, started (seconds since the epoch, None if never), config (our label), ports (published ones:
-    [{port, address, protocol}]), one_off.
+    [{port, address, protocol}]), networks (their names), hash (Compose's, of its configuration), one_off.
     """
     state, config = found["State"], found["Config"]
     labels = config.get("Labels") or {}
@@ -221,6 +229,8 @@ def describe(found: Mapping[str, Any]) -> dict[str, Any]:
         "error": state.get("Error") or "",
         "config": labels.get(CONFIG_LABEL),
         "ports": _published(found),
+        "networks": sorted((found.get("NetworkSettings") or {}).get("Networks") or {}),
+        "hash": labels.get(HASH_LABEL),
         "one_off": labels.get(ONE_OFF_LABEL, "").lower() == "true",
     }
 

@@ -2,7 +2,8 @@
 """A transaction's directory on the host: what was asked for, how far it came, how it ended.
 
     <state_dir>/transactions/<service>/<id>/
-        plan.json  new/  previous/  previous.json  journal.jsonl  progress.jsonl  result.json  running, working (locks)
+        plan.json  new/  previous/  previous.json  unrouted.json  journal.jsonl  progress.jsonl  result.json
+        running, working (locks)
 
 One directory per submission: two that are submitted for the same service never share one.
 Part of the program that stays on hosts (see transaction.py): standard library only, Python 3.9 and newer.
@@ -21,7 +22,20 @@ from typing import Any
 
 from . import _durable
 
-STEPS = ("staged", "checked", "pulled", "kept", "placed", "up", "healthy", "committed")
+# Of these, `stopped`, `copied` and `routed` belong to an update that changes data for good (see _one_way.py).
+STEPS = (
+    "staged",
+    "checked",
+    "pulled",
+    "kept",
+    "stopped",
+    "copied",
+    "placed",
+    "up",
+    "healthy",
+    "routed",
+    "committed",
+)
 DROP, UNDO, COMMIT = "drop", "undo", "commit"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
@@ -51,6 +65,10 @@ class Folder:
     @property
     def previous(self) -> str:
         return self.inside("previous")
+
+    @property
+    def unrouted(self) -> str:
+        return self.inside("unrouted.json")
 
     def create(self, plan: Mapping[str, Any]) -> None:
         """Make the directory, for root's eyes only, with its plan."""
@@ -116,6 +134,8 @@ class Folder:
 
     def tidy(self) -> None:
         """Take away everything with file contents; journal, progress, logs and result stay to be read."""
+        with suppress(FileNotFoundError):
+            os.unlink(self.unrouted)
         shutil.rmtree(self.new, ignore_errors=True)
         shutil.rmtree(self.previous, ignore_errors=True)
         plan = self.plan()
@@ -169,15 +189,20 @@ def reached(journal: list[dict[str, Any]]) -> str:
 def decide(journal: list[dict[str, Any]]) -> str:
     """What to do with a transaction whose runner died: DROP, UNDO or COMMIT it.
 
-    Nothing that runs was touched before `placed` began. Once `healthy` is done the new version is proven,
+    Nothing that runs was touched before `stopped` or `placed` began. Once `healthy` is done the new version is proven,
     and going back would take away what already serves.
     """
-    marks = {(entry["step"], entry["phase"]) for entry in journal}
-    if ("undone", "begin") in marks:
+    if marked(journal, "undone", "begin"):
         return UNDO
-    if ("healthy", "done") in marks:
+    if marked(journal, "healthy", "done"):
         return COMMIT
-    return UNDO if ("placed", "begin") in marks else DROP
+    touched = marked(journal, "stopped", "begin") or marked(journal, "placed", "begin")
+    return UNDO if touched else DROP
+
+
+def marked(journal: list[dict[str, Any]], step: str, phase: str) -> bool:
+    """Whether a step began, or is done."""
+    return any((entry["step"], entry["phase"]) == (step, phase) for entry in journal)
 
 
 def unfinished(state_dir: str, service: str) -> dict[str, Any] | None:

@@ -16,12 +16,14 @@ from typing import Any
 
 from . import _durable, _stack_files
 from ._bring_up import LOG_LINES, BringUp, Containers, Failure, take_down
+from ._copies import gib
 from ._docker import Docker, EngineError, compose
-from ._journal import DROP, STEPS, Folder, decide, private_folders, reached
+from ._journal import DROP, Folder, decide, marked, private_folders, reached
 from ._masking import mask, secret_values
+from ._one_way import OneWay
 from ._pull import pull
+from ._state import FORMAT, fallback, read_state, standing, state_path
 
-STATE_FORMAT = 1
 SAVED_LOG_LINES = 500
 
 _CHECK_SECONDS = 120.0
@@ -30,8 +32,9 @@ _UNDO_PAUSE = 3.0
 _STATE_KEYS = ("name", "title", "project", "stack_dir", "digest", "exports", "secrets")
 _BEFORE_KEYS = ("id", "name", "service", "image", "image_id", "state", "health", "restarts", "started")
 
-
-_CONTAINER_KEYS = ("id", "service", "image", "image_id", "state")
+_PREPARE = ("staged", "checked", "pulled", "kept")
+_CHANGE = ("placed", "up", "healthy")
+_CHANGE_FOR_GOOD = ("stopped", "copied", "placed", "up", "healthy", "routed")
 
 
 class Transaction:
@@ -51,6 +54,7 @@ class Transaction:
         self._model: dict[str, Any] = {}
         self._secrets: set[str] | None = None
         self._attempt: BringUp | None = None
+        self.one_way = OneWay(plan, docker, folder, self._say, self._masked)
 
     # Forward -----------------------------------------------------------------------------------------------------
 
@@ -60,7 +64,9 @@ class Transaction:
         What is proven is not undone any more: an error in `commit` is raised, and the next run commits it.
         """
         try:
-            for step in STEPS[:-1]:
+            for step in _PREPARE:
+                self._do(step)
+            for step in _CHANGE_FOR_GOOD if self.before["one_way"] else _CHANGE:
                 self._do(step)
         except Exception as problem:  # whatever it is: half a change may not stay
             return self.give_up(problem)
@@ -166,19 +172,32 @@ class Transaction:
         os.makedirs(self.folder.previous, mode=0o700, exist_ok=True)
         listing = _stack_files.keep(self.stack_dir, self.folder.previous)
         wanted_files = _stack_files.wanted_facts(self.plan["files"], self.folder.new)
+        one_way = self.one_way.is_needed(containers, read_state(self.folder.state_dir, self.folder.service))
+        shortage = self.one_way.copies.shortage() if one_way else None
+        if shortage:
+            raise Failure(shortage)
         before = {
             "files": listing,
             "containers": [{key: item[key] for key in _BEFORE_KEYS} for item in containers],
             "changed_files": _stack_files.changes(wanted_files, _durable.look_at_files(self.stack_dir)),
+            "one_way": one_way,
         }
         _durable.write_json(self.folder.inside("previous.json"), before)
         self._secrets = None
 
     @property
     def before(self) -> dict[str, Any]:
-        """What `kept` found: {files: listing, containers: [...], changed_files: [...]}; empty before that step."""
-        empty: dict[str, Any] = {"files": [], "containers": [], "changed_files": []}
+        """What `kept` found: {files: listing, containers: [...], changed_files: [...], one_way: whether the update
+        changes data for good}; empty before that step."""
+        empty: dict[str, Any] = {"files": [], "containers": [], "changed_files": [], "one_way": False}
         return _durable.read_json(self.folder.inside("previous.json")) or empty
+
+    def _stopped(self) -> None:
+        self.one_way.stop(self.before["containers"])
+
+    def _copied(self) -> None:
+        size = self.one_way.copy()
+        self._say(f"copied {gib(size)} of data to {self.one_way.copies.path}")
 
     def _placed(self) -> None:
         for path in _stack_files.make_directories(self.plan.get("directories") or ()):
@@ -187,6 +206,9 @@ class Transaction:
 
     def _up(self) -> None:
         before = self.before
+        if before["one_way"]:
+            self._attempt = self.one_way.up(self._bring_up_unrouted, before["containers"])
+            return
         changed = before["changed_files"]
         reloaded = [path for path in changed if self._is_reloaded(path)]
         attempt = self._attempt = self._bring_up(before["containers"])
@@ -199,16 +221,43 @@ class Transaction:
             if silent and before["containers"] and not attempt.recreated():
                 self._say("makes the containers anew: their configuration changed")
                 attempt.up("--force-recreate")
+        self._plug_in(attempt)
         if reloaded:
             self._reload(attempt)
+
+    def _plug_in(self, attempt: BringUp) -> None:
+        """Compose leaves a container as it is that somebody unplugged from a network; it is made anew."""
+        names = {
+            key: (item or {}).get("name", key) for key, item in (self._model.get("networks") or {}).items()
+        }
+        wanted = {
+            name: {names[key] for key in service.get("networks") or ()}
+            for name, service in self._model["services"].items()
+        }
+        lost = {
+            item["service"]
+            for item in self.docker.containers(self.project)
+            if wanted.get(item["service"], set()) - set(item["networks"])
+        }
+        if lost:
+            self._say(f"plugs {', '.join(sorted(lost))} into its networks again")
+            attempt.up("--no-deps", "--force-recreate", *sorted(lost))
 
     def _healthy(self) -> None:
         attempt = self._attempt or self._bring_up(self.before["containers"])
         attempt.wait_until_healthy()
 
-    def _bring_up(self, before: Containers) -> BringUp:
+    def _routed(self) -> None:
+        self.one_way.route(self._bring_up(self.before["containers"]))
+
+    def _bring_up_unrouted(self) -> BringUp:
+        return self._bring_up(self.before["containers"], self.folder.unrouted)
+
+    def _bring_up(self, before: Containers, file: str | None = None) -> BringUp:
         deadline = float(self.plan["deadline"])
-        return BringUp(self.docker, self.project, self.stack_dir, before, deadline, self._say, self._masked)
+        return BringUp(
+            self.docker, self.project, self.stack_dir, before, deadline, self._say, self._masked, file
+        )
 
     def _is_reloaded(self, path: str) -> bool:
         return path.startswith(tuple((self.plan.get("reload") or {}).get("paths") or ("\0",)))
@@ -219,19 +268,40 @@ class Transaction:
         if reload.get("command"):
             attempt.reload(reload.get("container") or self.folder.service, reload["command"])
 
+    def complete(self) -> dict[str, Any]:
+        """Bring a transaction whose version is proven to its end, after its runner died. Returns the result."""
+        self.await_engine()
+        if self.before["one_way"] and not marked(self.folder.journal(), "routed", "done"):
+            may_serve = marked(self.folder.journal(), "routed", "begin")
+            try:
+                self._do("routed")
+            except Exception as problem:
+                return self._leave(problem) if may_serve else self.give_up(problem)
+        return self.commit()
+
+    def _leave(self, problem: Exception) -> dict[str, Any]:
+        """End it as it stands: people may have written to the data since, so nothing is put back over them."""
+        copy = self.one_way.copies.path
+        self._say(f"failed: {problem}; the new version stays, the data from before the update are in {copy}")
+        error = {"step": self.step, **self._failure(problem).error, "undo": None}
+        return self._finish("failed", "new", error)
+
     def commit(self) -> dict[str, Any]:
         """Write down what stands now. Everything here may be done again after a crash in the middle of it."""
         self.step = "committed"
         self.folder.mark("committed", "begin")
         before = self.before
         containers = self.docker.containers(self.project)
+        last = read_state(self.folder.state_dir, self.folder.service) or {}
+        copy = self.one_way.copies.path if before["one_way"] else None
         state = {
-            "format": STATE_FORMAT,
+            "format": FORMAT,
             **{key: self.plan.get(key) for key in _STATE_KEYS},
             "id": self.folder.id,
             "committed_at": _now(),
-            "containers": _standing(containers),
+            "containers": standing(containers),
             "files": {path: item.sha256 for path, item in _durable.look_at_files(self.stack_dir).items()},
+            "fallback": fallback(before["containers"], containers, last.get("fallback"), copy, _now()),
         }
         private_folders(self.folder.state_dir, "stacks")
         _durable.write_json(state_path(self.folder.state_dir, self.folder.service), state)
@@ -239,6 +309,8 @@ class Transaction:
         old = {item["id"] for item in before["containers"]}
         recreated = sorted(item["name"] for item in containers if item["id"] not in old)
         self._release_images(before)
+        if copy:
+            self.one_way.copies.forget(copy)
         return self._finish("committed", "new", None, recreated)
 
     # Back --------------------------------------------------------------------------------------------------------
@@ -248,11 +320,7 @@ class Transaction:
 
         Raises EngineError where Docker is gone: the transaction stays unfinished, for the next run or the boot.
         """
-        failure = (
-            problem
-            if isinstance(problem, Failure)
-            else Failure(self._masked(f"{type(problem).__name__}: {problem}"))
-        )
+        failure = self._failure(problem)
         error = {"step": self.step, **failure.error, "undo": None}
         self._say(f"failed: {failure}")
         if decide(self.folder.journal()) == DROP:
@@ -273,6 +341,11 @@ class Transaction:
         with suppress(OSError):
             self.folder.mark("undone", "done")
         return self._finish(outcome, stands, error)
+
+    def _failure(self, problem: Exception) -> Failure:
+        if isinstance(problem, Failure):
+            return problem
+        return Failure(self._masked(f"{type(problem).__name__}: {problem}"))
 
     def _undo(self) -> tuple[str, str]:
         before = self.before
@@ -298,7 +371,20 @@ class Transaction:
         self._say("the previous version is back and healthy")
         return "undone", "previous"
 
+    def _put_data_back(self) -> None:
+        """Only what the new version may have seen: the copy of data that it never ran on is not needed."""
+        if marked(self.folder.journal(), "up", "begin"):
+            self.one_way.put_back()
+        self.one_way.copies.forget(*self._older_copies())
+
+    def _older_copies(self) -> list[str]:
+        last = read_state(self.folder.state_dir, self.folder.service) or {}
+        copy = (last.get("fallback") or {}).get("copy")
+        return [copy] if copy else []
+
     def _put_back(self, before: Mapping[str, Any]) -> None:
+        if before["one_way"]:
+            self._put_data_back()
         _stack_files.place(before["files"], self.folder.previous, self.stack_dir)
         for item in before["containers"]:
             self._point_back(item)
@@ -311,15 +397,17 @@ class Transaction:
     def _restate(self) -> None:
         """The previous version runs in new containers: without this the next look would take them for strangers."""
         path = state_path(self.folder.state_dir, self.folder.service)
-        committed = _durable.read_json(path)
+        committed = read_state(self.folder.state_dir, self.folder.service)
         if committed:
-            containers = _standing(self.docker.containers(self.project))
+            containers = standing(self.docker.containers(self.project))
             _durable.write_json(path, {**committed, "containers": containers})
 
     def _take_down(self, before: Mapping[str, Any]) -> None:
         """Nothing ran before: nothing runs afterwards; the logs stay in the transaction's directory."""
         self._say("takes it down: nothing ran before")
         take_down(self.docker, self.project)
+        if before["one_way"]:
+            self._put_data_back()
         if before["files"]:
             _stack_files.place(before["files"], self.folder.previous, self.stack_dir)
         else:
@@ -355,9 +443,17 @@ class Transaction:
     ) -> dict[str, Any]:
         changed = self.before["changed_files"]
         result = make_result(self.folder, outcome, stands, error, changed, recreated, self.seconds)
+        if self.before["one_way"]:
+            result["data"] = self._data_now(outcome)
         self.folder.finish(result)
         self.folder.tidy()
         return result
+
+    def _data_now(self, outcome: str) -> dict[str, Any]:
+        copies = self.one_way.copies
+        seen = marked(self.folder.journal(), "up", "begin")
+        back = seen and outcome != "committed" and not copies.whole
+        return {"copy": copies.path if copies.whole else None, "restored": back}
 
     # What is said ------------------------------------------------------------------------------------------------
 
@@ -397,6 +493,7 @@ def make_result(
         "changed_files": changed_files or [],
         "recreated": recreated or [],
         "seconds": dict(seconds or {}),
+        "data": None,
         "error": error,
         "finished_at": _now(),
     }
@@ -419,16 +516,6 @@ def release_images(docker: Docker, service: str, containers: set[str]) -> None:
     present = [name for name, image in docker.image_ids(names).items() if image]
     if present:
         docker.call("image", "rm", *present)
-
-
-def _standing(containers: Containers) -> dict[str, dict[str, Any]]:
-    """What a committed state remembers of containers; `state` tells a one-shot container from a stopped one."""
-    return {item["name"]: {key: item[key] for key in _CONTAINER_KEYS} for item in containers}
-
-
-def state_path(state_dir: str, service: str) -> str:
-    """The file that says what was committed."""
-    return os.path.join(state_dir, "stacks", f"{service}.json")
 
 
 def _all_run(containers: Containers) -> bool:

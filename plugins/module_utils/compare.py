@@ -71,6 +71,8 @@ def _containers(
             reasons.append(f"container {name} is {now['state']}")
         elif now["state"] == "running" and now["health"] == "unhealthy":
             reasons.append(f"container {name} is unhealthy")
+        elif lost := sorted({*before.get("networks", ())} - {*now.get("networks", ())}):
+            reasons.append(f"container {name} is unplugged from {', '.join(lost)}")
         elif now["image"] in images.values() and present.get(now["image"]) not in (None, now["image_id"]):
             reasons.append(f"image {now['image']} is another one now")
     return reasons + [f"container {name} is not ours" for name in found if name not in committed]

@@ -21,35 +21,44 @@ from typing import Any
 from . import (
     _bring_up,
     _container,
+    _copies,
     _docker,
     _durable,
     _health,
     _journal,
     _masking,
     _nft,
+    _one_way,
     _pull,
     _sockets,
     _stack_files,
+    _state,
     _steps,
+    _unrouted,
     look,
     transaction,
 )
 from ._bring_up import Failure
+from ._state import refuse_newer
 from ._steps import make_result
 
 _MODULES = (
     _bring_up,
     _container,
+    _copies,
     _docker,
     _durable,
     _health,
     _journal,
     _masking,
     _nft,
+    _one_way,
     _pull,
     _sockets,
     _stack_files,
+    _state,
     _steps,
+    _unrouted,
     look,
     transaction,
 )
@@ -106,8 +115,9 @@ def submit(state_dir: str, service: str, plan: Mapping[str, Any], identity: str 
     """Hand a plan to a detached runner; returns the transaction's id once the runner has it.
 
     A transaction with this id that has begun, or ended, is not started again: a controller that lost its connection may
-    submit twice.
+    submit twice. Raises NewerState, before anything is written, where a newer Hearth deployed to this host.
     """
+    refuse_newer(state_dir)
     identity = identity or new_id()
     folder = _journal.Folder(state_dir, service, identity)
     engine = install(state_dir)

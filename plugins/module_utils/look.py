@@ -21,9 +21,12 @@ from typing import Any
 
 from . import _container, _journal, _nft, _sockets
 from ._docker import Docker, EngineError
-from ._durable import look_at_files, read_json
+from ._durable import look_at_files
+from ._state import NewerState, committed, read_state
 
-_CONTAINER_KEYS = ("id", "service", "image", "image_id", "state", "health", "exit_code", "restarts", "config")
+_CONTAINER_KEYS = (
+    *("id", "service", "image", "image_id", "state", "health", "exit_code", "restarts", "config", "networks"),
+)
 _BRIDGE = '{{.Id}} {{with index .Options "com.docker.network.bridge.name"}}{{.}}{{end}}'
 _NVIDIA_SMI = ("/usr/bin/nvidia-smi", "/usr/lib/wsl/lib/nvidia-smi", "/run/current-system/sw/bin/nvidia-smi")
 
@@ -174,14 +177,16 @@ def path_facts(path: str) -> dict[str, Any]:
 
 
 def committed_states(state_dir: str) -> dict[str, dict[str, Any]]:
-    """What was committed on this host, by service: the content of <state_dir>/stacks/*.json."""
-    folder = os.path.join(state_dir, "stacks")
-    try:
-        names = sorted(name for name in os.listdir(folder) if name.endswith(".json"))
-    except OSError:
-        return {}
-    found = {name[: -len(".json")]: read_json(os.path.join(folder, name)) for name in names}
-    return {name: state for name, state in found.items() if isinstance(state, dict)}
+    """What was committed on this host, by service; {newer: why} for what only a newer Hearth can read."""
+    found: dict[str, dict[str, Any]] = {}
+    for name in committed(state_dir):
+        try:
+            state = read_state(state_dir, name)
+        except NewerState as problem:
+            state = {"newer": str(problem)}
+        if state:
+            found[name] = state
+    return found
 
 
 def stack(

@@ -29,8 +29,9 @@ def problems(
     services: this host's service dictionaries; look: the result of hearth.llm.look; engine_managed: whether
     roles/host may install a missing engine; off: stacks that run here and left the inventory.
     """
-    if not services:
-        return []
+    newer = _newer(host, look["stacks"])
+    if newer or not services:
+        return newer
     return [
         *_engine(host, look["engine"], engine_managed),
         *_architecture(host, look["system"]),
@@ -58,6 +59,13 @@ def lacks(
         "recovery": options.get("recover_at_boot", True) and system["systemd"] and not unit_there,
     }
     return [part for part, wanted in parts.items() if wanted]
+
+
+def _newer(host: str, stacks: Mapping[str, Mapping[str, Any]]) -> list[Problem]:
+    """State that this Hearth cannot read: deploying over it would lose what the newer one knows."""
+    told = [stack["state"]["newer"] for stack in stacks.values() if (stack.get("state") or {}).get("newer")]
+    remedy = "git pull, or ansible-galaxy collection install --upgrade hearth.llm"
+    return [Problem(host, "state_dir", None, text, remedy) for text in told[:1]]
 
 
 def _engine(host: str, engine: Mapping[str, Any], managed: bool) -> list[Problem]:

@@ -12,10 +12,13 @@ The plan (plan.json): {format: 1, id, name, title, project, stack_dir, state_dir
 secrets: {name: {fingerprint, generation}}, deadline (seconds),
 files: [{path, content (base64), mode ("0644"), owner ("uid:gid")}], directories: [{path, owner, mode}],
 images: {container: reference}, check: null or {container, command},
-reload: null or {paths, command, container}}.
+reload: null or {paths, command, container},
+update: null where an update can be taken back, else {copies: folder, data: [{name, place, container, dump, restore,
+by_dump}]} (see _one_way.py)}.
 
 The result (result.json): {outcome: committed | undone | failed, stands: new | previous | nothing | unknown (what is
-there now), changed_files, recreated (containers), seconds: {step: s}, finished_at, error: null or {step, message,
+there now), changed_files, recreated (containers), seconds: {step: s}, finished_at, data: null or {copy (folder or
+null), restored} of an update that changes data for good, error: null or {step, message,
 container, exit_code, health_output, log_lines, undo}}.
 """
 
@@ -35,7 +38,8 @@ from . import _durable, _stack_files
 from ._bring_up import Failure, take_down
 from ._docker import Docker, EngineError
 from ._journal import COMMIT, Folder, decide, folders, private_folders, reached
-from ._steps import Transaction, make_result, release_images, state_path
+from ._state import committed, refuse_newer, state_path
+from ._steps import Transaction, make_result, release_images
 
 _SAY_AGAIN = 5.0
 _WORKING = "working"
@@ -179,8 +183,7 @@ def _recover_one(folder: Folder, docker: Docker) -> dict[str, Any]:
         return {"id": folder.id, "outcome": "failed", "stands": "previous"}
     transaction = Transaction(folder, docker)
     if decide(journal) == COMMIT:
-        transaction.await_engine()
-        return transaction.commit()
+        return transaction.complete()
     return transaction.give_up(Failure(f"the change was interrupted at the step {reached(journal)!r}"))
 
 
@@ -196,8 +199,9 @@ def _forget_older(folder: Folder) -> None:
 def remove(state_dir: str, service: str, project: str, stack_dir: str) -> None:
     """Take a stack off this host and keep its data. May be repeated after a crash: its state file goes last.
 
-    Raises Failure, Busy and EngineError.
+    Raises Failure, Busy, NewerState and EngineError.
     """
+    refuse_newer(state_dir)
     with host_lock(state_dir, service, _REMOVE_PATIENCE, lambda text: None) as handle:
         docker = Docker(hold=(handle,))
         services = {item["service"] for item in docker.containers(project) if item["service"]}
@@ -215,12 +219,7 @@ def remove(state_dir: str, service: str, project: str, stack_dir: str) -> None:
 
 def status(state_dir: str) -> dict[str, Any]:
     """{committed: {service: state}, transactions: [{service, id, step, running, outcome}]}."""
-    stacks = os.path.join(state_dir, "stacks")
-    names = (
-        sorted(name[:-5] for name in os.listdir(stacks) if name.endswith(".json"))
-        if os.path.isdir(stacks)
-        else []
-    )
+    names = committed(state_dir)
     return {
         "committed": {name: _durable.read_json(state_path(state_dir, name)) for name in names},
         "transactions": [
@@ -257,7 +256,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             result: Any = run(options.state_dir, options.service, options.id, guarded=True)
         else:
             result = {"recover": recover, "status": status}[options.command](options.state_dir)
-    except (Busy, Failure, EngineError, OSError) as problem:
+    except (Busy, Failure, EngineError, OSError, ValueError) as problem:
         sys.stderr.write(f"engine.py: {problem}\n")
         return 1
     sys.stdout.write(json.dumps(result, indent=1) + "\n")

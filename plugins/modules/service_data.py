@@ -77,6 +77,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.hearth.llm.plugins.module_utils import transaction
 from ansible_collections.hearth.llm.plugins.module_utils._docker import Docker, EngineError
+from ansible_collections.hearth.llm.plugins.module_utils._state import state_path
 
 _PATIENCE = 60.0
 
@@ -101,7 +102,7 @@ def delete(
         else transaction.host_lock(state_dir, f"deletion of {name}'s data", _PATIENCE, lambda text: None)
     )
     with lock:
-        if os.path.exists(transaction.state_path(state_dir, name)):
+        if os.path.exists(state_path(state_dir, name)):
             raise Refused("it is still deployed here; playbooks/deploy-stacks.yml stops what is in no stacks")
         there = [path for path in directories if os.path.lexists(path)]
         for path in there:

@@ -131,7 +131,8 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.hearth.llm.plugins.module_utils import job, transaction
 from ansible_collections.hearth.llm.plugins.module_utils._docker import Docker, EngineError
-from ansible_collections.hearth.llm.plugins.module_utils._durable import look_at_files, read_json
+from ansible_collections.hearth.llm.plugins.module_utils._durable import look_at_files
+from ansible_collections.hearth.llm.plugins.module_utils._state import read_state, state_path
 
 
 def present(parameters: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
@@ -160,13 +161,14 @@ def follow(parameters: Mapping[str, Any]) -> dict[str, Any]:
 def absent(parameters: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
     """Take the stack off this host, where anything of it is there."""
     state_dir, name = parameters["state_dir"], parameters["name"]
-    state_file = transaction.state_path(state_dir, name)
-    known = {**parameters["plan"], **(read_json(state_file) or {})}
+    known = {**parameters["plan"], **(read_state(state_dir, name) or {})}
     if "stack_dir" not in known:
         return {"changed": False, "removed": []}
     project = known.get("project", name)
     containers = [item["name"] for item in Docker().containers(project)]
-    there = bool(containers or look_at_files(known["stack_dir"]) or os.path.exists(state_file))
+    there = bool(
+        containers or look_at_files(known["stack_dir"]) or os.path.exists(state_path(state_dir, name))
+    )
     if there and not check_mode:
         transaction.remove(state_dir, name, project, known["stack_dir"])
     return {"changed": there, "removed": containers}

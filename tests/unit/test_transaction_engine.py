@@ -18,7 +18,6 @@ import sys
 import tarfile
 import threading
 import time
-import uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
@@ -34,182 +33,10 @@ from ansible_collections.hearth.llm.plugins.module_utils import (
     transaction,
 )
 from ansible_collections.hearth.llm.plugins.module_utils._bring_up import Failure
-from ansible_collections.hearth.llm.plugins.module_utils._docker import Docker
 from ansible_collections.hearth.llm.plugins.module_utils._journal import Folder
+from engine_host import SECRET, die_at, docker, docker_bytes, failed
 
 pytestmark = pytest.mark.docker
-
-TINY = Path(__file__).parent / "recorded" / "tiny.c"
-OWNER = f"{os.geteuid()}:{os.getegid()}"
-SECRET = "sk-very-secret-0123"
-
-COMPOSE = """
-services:
-  svc:
-    image: {image}
-    command: {command}
-    env_file: [.env.svc]
-    labels: {{hearth.config: "{label}"}}
-    volumes: ["./config:/etc/svc:ro", "data:/data"]
-    healthcheck: {{test: [CMD, /tiny, exists, "{sign}"], interval: 200ms, retries: 2, timeout: 5s}}
-    restart: {restart}
-    stop_grace_period: 1s
-{more}
-volumes: {{data: {{}}}}
-"""
-
-
-def docker(*arguments, check=True):
-    return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=check).stdout.strip()
-
-
-def docker_bytes(*arguments):
-    return subprocess.run(["docker", *arguments], capture_output=True, check=True).stdout
-
-
-@pytest.fixture(scope="session")
-def image(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tiny")
-    name = f"hearth-test-{uuid.uuid4().hex[:8]}"
-    subprocess.run(["gcc", "-static", "-O1", "-o", str(folder / "tiny"), str(TINY)], check=True)
-    (folder / "Dockerfile").write_text('FROM scratch\nCOPY tiny /tiny\nENTRYPOINT ["/tiny"]\n')
-    for tag, label in (("1", "one"), ("2", "two")):
-        subprocess.run(
-            ["docker", "build", "-q", "-t", f"{name}:{tag}", "--label", f"which={label}", str(folder)],
-            capture_output=True,
-            check=True,
-            env={**os.environ, "DOCKER_BUILDKIT": "0"},
-        )
-    yield name
-    docker("image", "rm", "-f", f"{name}:1", f"{name}:2", check=False)
-
-
-class Host:
-    """A state directory and the stacks of one test, on this machine's engine."""
-
-    def __init__(self, root, image):
-        self.root = root
-        self.state_dir = str(root / "state")
-        self.image = image
-        self.name = f"hearthtest{uuid.uuid4().hex[:8]}"
-        self.names = {self.name}
-
-    def plan(self, *, name=None, config="one", files=(), deadline=20, **compose):
-        name = name or self.name
-        self.names.add(name)
-        usual = {
-            "image": f"{self.image}:1",
-            "command": "[serve]",
-            "label": config,
-            "sign": "/etc/svc/value",
-            "restart": "unless-stopped",
-            "more": "",
-        }
-        texts = {
-            "compose.yaml": (COMPOSE.format(**{**usual, **compose}), "0644"),
-            ".env.svc": (f"SVC_KEY='{SECRET}'\n", "0600"),
-            "config/value": (config, "0644"),
-            **dict(files),
-        }
-        return {
-            "format": 1,
-            "name": name,
-            "title": "A service",
-            "project": name,
-            "stack_dir": str(self.root / "stacks" / name),
-            "state_dir": self.state_dir,
-            "files": [
-                {
-                    "path": path,
-                    "content": base64.b64encode(text.encode()).decode(),
-                    "mode": mode,
-                    "owner": OWNER,
-                }
-                for path, (text, mode) in texts.items()
-                if text
-            ],
-            "directories": [],
-            "images": {"svc": {**usual, **compose}["image"]},
-            "check": None,
-            "reload": None,
-            "deadline": deadline,
-            "exports": "e",
-            "digest": "d",
-        }
-
-    def submitted(self, plan):
-        """A submitted transaction that nobody carries out yet."""
-        folder = Folder(self.state_dir, plan["name"], job.new_id())
-        folder.create(plan)
-        return folder
-
-    def deploy(self, plan):
-        folder = self.submitted(plan)
-        return transaction.run(self.state_dir, plan["name"], folder.id, folder)
-
-    def deploy_and_die(self, plan, arm):
-        """Carry it out in a process that `arm` makes die somewhere, as if by SIGKILL."""
-        folder = self.submitted(plan)
-        child = os.fork()
-        if child == 0:
-            try:
-                arm(folder)
-                transaction.run(self.state_dir, plan["name"], folder.id, folder)
-            finally:
-                os._exit(0)
-        _pid, status = os.waitpid(child, 0)
-        assert os.waitstatus_to_exitcode(status) == 137, "it did not die where it should"
-        return folder
-
-    def recover(self):
-        return transaction.recover(self.state_dir)
-
-    def containers(self, name=None):
-        return Docker().containers(name or self.name)
-
-    def only(self, name=None):
-        (container,) = self.containers(name)
-        return container
-
-    def text(self, path, name=None):
-        file = self.root / "stacks" / (name or self.name) / path
-        return file.read_text() if file.exists() else None
-
-    def state(self, name=None):
-        return _durable.read_json(transaction.state_path(self.state_dir, name or self.name))
-
-    def stands(self):
-        """What runs, in one comparable value: container, its health, the configuration it was made with."""
-        item = self.only()
-        return (item["id"], item["health"], item["config"], self.text("config/value"))
-
-    def everything_kept(self):
-        """The bytes of every file below the state directory."""
-        return b"".join(path.read_bytes() for path in Path(self.state_dir).rglob("*") if path.is_file())
-
-
-@pytest.fixture
-def host(tmp_path, image):
-    host = Host(tmp_path, image)
-    yield host
-    with transaction.host_lock(host.state_dir, "the end of the test", 60, lambda text: None):
-        pass  # a detached runner may still be at work where a test failed
-    for name in host.names:
-        docker("compose", "-p", name, "down", "--volumes", "--remove-orphans", "-t", "0", check=False)
-        docker("image", "rm", f"hearth-rollback/{name}/svc:previous", check=False)
-
-
-@pytest.fixture
-def running(host):
-    """A host on which version one is committed."""
-    assert host.deploy(host.plan())["outcome"] == "committed"
-    return host
-
-
-def failed(result, outcome, step):
-    assert (result["outcome"], result["error"]["step"]) == (outcome, step), result
-    return result["error"]
-
 
 # Forward ---------------------------------------------------------------------------------------------------------
 
@@ -576,20 +403,6 @@ def test_a_disk_that_gets_full_under_the_journal_brings_the_previous_version_bac
 
 
 # Killed ----------------------------------------------------------------------------------------------------------
-
-
-def die_at(step, phase):
-    def arm(folder):
-        mark = folder.mark
-
-        def mark_and_die(reached, reached_phase):
-            mark(reached, reached_phase)
-            if (reached, reached_phase) == (step, phase):
-                os._exit(137)
-
-        folder.mark = mark_and_die
-
-    return arm
 
 
 BEFORE = [(step, "done") for step in ("staged", "checked", "pulled", "kept")]
