@@ -20,7 +20,7 @@ from ansible.template import trust_as_template
 from ansible.utils.display import Display
 
 from ..module_utils import catalogue, job, off
-from ..module_utils.compare import differences
+from ..module_utils.compare import differences, versions
 from ..module_utils.digest import digest
 from ..module_utils.secrets import presented
 from ..plugin_utils import platform_run
@@ -56,13 +56,15 @@ class ActionModule(ActionBase):
         files = self._render(service, platform_run.fleet(task_vars), found, task_vars)
         look = look_at(self, task_vars, service)
         wanted = {file.path: (file.sha256, file.mode, file.owner) for file in files}
+        before = (look["stacks"].get(name) or {}).get("state") or {}
+        updates = new_versions(service, before)
         reasons = differences(wanted, service["images"], look, name)
+        reasons = [*updates, *reasons] if reasons else []
         outcome = {**result, "changed": bool(reasons), "reasons": reasons, "service": name, "diff": []}
         if reasons and self._task.diff:
             outcome["diff"] = diffs(files, look["stacks"].get(name, {}).get("files", {}))
         if reasons and not self._task.check_mode:
-            outcome.update(self._change(service, files, found.stamps, task_vars))
-        before = (look["stacks"].get(name) or {}).get("state") or {}
+            outcome.update(self._change(service, files, found.stamps, updates, task_vars))
         # What playbooks/verify.yml compares is no result of the run that it is part of.
         self._keep("compared" if task_vars.get("hearth_compares") else "results", outcome, service, before)
         return outcome
@@ -119,6 +121,7 @@ class ActionModule(ActionBase):
         service: dict[str, Any],
         files: list[File],
         stamps: Mapping[str, Any],
+        updates: list[str],
         task_vars: dict[str, Any],
     ) -> dict[str, Any]:
         plan = json.dumps({**change_plan(service, files), "secrets": stamps})
@@ -136,8 +139,10 @@ class ActionModule(ActionBase):
             Display(), poll, service["host"], service["name"], retry_on=(AnsibleConnectionFailure,)
         )
         if ended["outcome"] == "committed":
-            return {**ended, "msg": f"{service['title']} is healthy"}
-        told = refusal(summary(service, ended))
+            copy = (ended.get("data") or {}).get("copy")
+            kept = f"; the data from before the update are kept in {copy}" if copy else ""
+            return {**ended, "msg": f"{service['title']} is healthy{kept}"}
+        told = refusal(summary(service, ended, updates))
         return {**told, "outcome": ended["outcome"], "stands": ended["stands"], "seconds": ended["seconds"]}
 
     def _stop(self, host: str, name: str, task_vars: dict[str, Any]) -> dict[str, Any]:
@@ -182,6 +187,7 @@ class ActionModule(ActionBase):
         row["reasons"] = outcome["reasons"]
         row["outcome"] = outcome.get("outcome")
         row["seconds"] = sum((outcome.get("seconds") or {}).values()) if outcome.get("seconds") else None
+        row["copy"] = (outcome.get("data") or {}).get("copy")
         row["exports_changed"] = before.get("exports") != service["exports"]
         platform_run.keep(f"{folder}/{service['host']}-{service['name']}", row)
 
@@ -210,6 +216,9 @@ def change_plan(service: Mapping[str, Any], files: list[File]) -> dict[str, Any]
         "check": service["check"] or None,
         "reload": service["reload"] or None,
         "update": update_plan(service),
+        "replicas": {"container": service["replicated"], "drain": service["drain"]}
+        if service["replicated"]
+        else None,
         "deadline": service["deadline"],
         "exports": service["exports"],
         "digest": digest([(file.path, file.sha256, file.mode, file.owner) for file in files]),
@@ -238,10 +247,23 @@ def update_plan(service: Mapping[str, Any]) -> dict[str, Any] | None:
     return {"copies": update["copies"], "data": data}
 
 
-def summary(service: Mapping[str, Any], ended: Mapping[str, Any]) -> str:
+def new_versions(service: Mapping[str, Any], before: Mapping[str, Any]) -> list[str]:
+    """What a change updates, in words: `v0.12.4 → v0.13.0`, with the container where it is not the only one."""
+    found = versions(before, service["images"])
+    told = [
+        f"{old} → {new}" if len(service["images"]) == 1 else f"{container} {old} → {new}"
+        for container, (old, new) in found.items()
+    ]
+    if told and not service["update"]["reversible"]:
+        told.append("its data are copied first")
+    return told
+
+
+def summary(service: Mapping[str, Any], ended: Mapping[str, Any], updates: list[str]) -> str:
     """How a change failed: the cause, the container's own words, and what stands now."""
     error = ended["error"]
-    lines = [f"{service['title']} on {service['host']}: {error['message']}"]
+    what = f", {'; '.join(updates)}" if updates else ""
+    lines = [f"{service['title']} on {service['host']}{what}: {error['message']}"]
     if error["health_output"]:
         lines.append(f"Its health check said: {error['health_output'].strip()}")
     if error["log_lines"]:
@@ -253,11 +275,14 @@ def summary(service: Mapping[str, Any], ended: Mapping[str, Any]) -> str:
 def _stands(ended: Mapping[str, Any]) -> str:
     if ended["outcome"] == "failed" and ended["stands"] == "previous":
         return f"Nothing was touched: it failed at the step '{ended['error']['step']}', and what ran before runs on."
+    data = ended.get("data") or {}
+    restored = ", its data restored from before the update" if data.get("restored") else ""
+    copy = f"; the data from before the update are in {data['copy']}" if data.get("copy") else ""
     return {
-        "new": "The new version is left as it is.",
-        "previous": "ROLLED BACK: the previous version runs again and is healthy.",
-        "nothing": "Nothing of it is left running; its logs are kept with the transaction on the host.",
-    }.get(ended["stands"], "What stands now could not be told; look at the host.")
+        "new": f"The new version is left as it is{copy}.",
+        "previous": f"ROLLED BACK: the previous version runs again and is healthy{restored}.",
+        "nothing": f"Nothing of it is left running{restored}; its logs are kept with the transaction on the host.",
+    }.get(ended["stands"], f"What stands now could not be told; look at the host{copy}.")
 
 
 def diffs(files: list[File], found: Mapping[str, Mapping[str, str]]) -> list[dict[str, str]]:

@@ -95,7 +95,8 @@ def instance(
             for name, item in spec.data.items()
         },
         "update": _update(spec, own),
-        "replicas": _replicas(spec, host, problems),
+        "replicas": (replicas := _replicas(spec, host, problems)),
+        "replicated": spec.main_container if replicas > 1 else None,
         "drain": list(spec.drain),
         # The kernel takes 15 characters for an interface's name: these, and a digit for each network.
         "bridge": f"hearth-{digest(spec.name)[:7]}",
@@ -180,10 +181,7 @@ def _update(spec: ServiceSpec, own: Mapping[str, Any]) -> dict[str, Any]:
         "reversible": spec.update.reversible,
         "copies": f"{beside}/{spec.name}",
         "versions": {
-            variable: {
-                "path": versions.path,
-                "known": list(versions.known),
-            }
+            variable: {"path": versions.path, "known": list(versions.known)}
             for variable, versions in spec.update.versions.items()
         },
         "variables": {name: image.version for name, image in spec.images.items()},

@@ -21,7 +21,6 @@ from typing import Any
 
 PROJECT_LABEL = "com.docker.compose.project"
 SERVICE_LABEL = "com.docker.compose.service"
-HASH_LABEL = "com.docker.compose.config-hash"
 ONE_OFF_LABEL = "com.docker.compose.oneoff"
 CONFIG_LABEL = "hearth.config"
 
@@ -206,7 +205,7 @@ def describe(found: Mapping[str, Any]) -> dict[str, Any]:
     id, name, service, project (None where Compose did not make it), image (the reference), image_id, state (running,
     exited, restarting, ...), health (None without a healthcheck), health_output (of its last run), exit_code, restarts,
     restart_policy, started (seconds since the epoch, None if never), config (our label), ports (published ones:
-    [{port, address, protocol}]), networks (their names), hash (Compose's, of its configuration), one_off.
+    [{port, address, protocol}]), networks (their names), one_off.
     """
     state, config = found["State"], found["Config"]
     labels = config.get("Labels") or {}
@@ -230,7 +229,6 @@ def describe(found: Mapping[str, Any]) -> dict[str, Any]:
         "config": labels.get(CONFIG_LABEL),
         "ports": _published(found),
         "networks": sorted((found.get("NetworkSettings") or {}).get("Networks") or {}),
-        "hash": labels.get(HASH_LABEL),
         "one_off": labels.get(ONE_OFF_LABEL, "").lower() == "true",
     }
 

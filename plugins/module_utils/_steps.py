@@ -22,6 +22,7 @@ from ._journal import DROP, Folder, decide, marked, private_folders, reached
 from ._masking import mask, secret_values
 from ._one_way import OneWay
 from ._pull import pull
+from ._rolling import Rolling
 from ._state import FORMAT, fallback, read_state, standing, state_path
 
 SAVED_LOG_LINES = 500
@@ -211,9 +212,10 @@ class Transaction:
             return
         changed = before["changed_files"]
         reloaded = [path for path in changed if self._is_reloaded(path)]
-        attempt = self._attempt = self._bring_up(before["containers"])
-        if not (changed and changed == reloaded and _all_run(before["containers"])):
-            attempt.up()
+        if changed and changed == reloaded and _all_run(before["containers"]):
+            attempt = self._bring_up(before["containers"])
+        else:
+            attempt = self._up_one_by_one(before["containers"])
             # A stack whose template does not carry the configuration's hash would keep the old configuration.
             silent = [
                 path for path in changed if path.startswith(("config/", "secrets/")) and path not in reloaded
@@ -221,9 +223,25 @@ class Transaction:
             if silent and before["containers"] and not attempt.recreated():
                 self._say("makes the containers anew: their configuration changed")
                 attempt.up("--force-recreate")
+        self._attempt = attempt
         self._plug_in(attempt)
         if reloaded:
             self._reload(attempt)
+
+    def _up_one_by_one(self, before: Containers) -> BringUp:
+        """`docker compose up`; where a container has replicas, they are replaced one after the other first."""
+        replicas = self.plan.get("replicas")
+        if replicas:
+            rolling = Rolling(
+                *(self.docker, self.project, self.stack_dir, replicas["container"], replicas["drain"]),
+                lambda: self._bring_up(before),
+                self._say,
+            )
+            if rolling.is_needed():
+                rolling.roll()
+        attempt = self._bring_up(before)
+        attempt.up()
+        return attempt
 
     def _plug_in(self, attempt: BringUp) -> None:
         """Compose leaves a container as it is that somebody unplugged from a network; it is made anew."""
@@ -388,8 +406,7 @@ class Transaction:
         _stack_files.place(before["files"], self.folder.previous, self.stack_dir)
         for item in before["containers"]:
             self._point_back(item)
-        attempt = self._bring_up(self.docker.containers(self.project))
-        attempt.up()
+        attempt = self._up_one_by_one(self.docker.containers(self.project))
         if any(self._is_reloaded(path) for path in before["changed_files"]):
             self._reload(attempt)
         attempt.wait_until_healthy()

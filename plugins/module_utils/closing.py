@@ -91,6 +91,8 @@ def _changes(rows: Sequence[Row], stopped: Sequence[Row], check: bool) -> str:
             if check or row["failed"] or row["seconds"] is None
             else f"healthy after {row['seconds']:.0f} s"
         )
+        if row["copy"]:
+            after += f", data from before kept in {row['copy']}"
         table.append((row["host"], row["name"], what, why or _versions(row), after))
     word = "would stop" if check else "stopped"
     table += [(row["host"], row["name"], word, _left(row["data"]), "") for row in stopped]

@@ -76,3 +76,18 @@ def _containers(
         elif now["image"] in images.values() and present.get(now["image"]) not in (None, now["image_id"]):
             reasons.append(f"image {now['image']} is another one now")
     return reasons + [f"container {name} is not ours" for name in found if name not in committed]
+
+
+def versions(state: Mapping[str, Any] | None, images: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    """Container → (tag that was committed, tag that is wanted), of those that differ."""
+    found = {}
+    for item in ((state or {}).get("containers") or {}).values():
+        before, after = tag(item["image"]), tag(images.get(item["service"], item["image"]))
+        if before != after:
+            found[item["service"]] = before, after
+    return found
+
+
+def tag(reference: str) -> str:
+    """`v1.2` of registry.lan:5000/some/image:v1.2@sha256:…"""
+    return reference.partition("@")[0].rpartition("/")[2].partition(":")[2]

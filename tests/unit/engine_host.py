@@ -24,7 +24,7 @@ services:
     env_file: [.env.svc]
     labels: {{hearth.config: "{label}"}}
     volumes: ["./config:/etc/svc:ro", "data:/data"]
-    healthcheck: {{test: [CMD, /tiny, exists, "{sign}"], interval: 200ms, retries: 2, timeout: 5s}}
+    healthcheck: {{test: [CMD, /tiny, {check}, "{sign}"], interval: 200ms, retries: 2, timeout: 5s}}
     restart: {restart}
     stop_grace_period: 1s
 {more}
@@ -57,6 +57,7 @@ class Host:
             "image": f"{self.image}:1",
             "command": "[serve]",
             "label": config,
+            "check": "exists",
             "sign": "/etc/svc/value",
             "restart": "unless-stopped",
             "more": "",

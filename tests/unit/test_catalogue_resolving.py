@@ -103,6 +103,7 @@ def look(*listening):
         "system": {"arch": "x86_64"},
         "disks": {},
         "listening": listening,
+        "stacks": {},
     }
 
 

@@ -3,7 +3,7 @@
 import copy
 
 import pytest
-from ansible_collections.hearth.llm.plugins.module_utils.compare import differences
+from ansible_collections.hearth.llm.plugins.module_utils.compare import differences, tag, versions
 from ansible_collections.hearth.llm.plugins.module_utils.proof import health
 
 WANTED = {"compose.yaml": ("aa", "0644", "0:0"), ".env.gate": ("bb", "0600", "0:0")}
@@ -17,7 +17,17 @@ LOOK = {
                 "compose.yaml": {"sha256": "aa", "mode": "0644", "owner": "0:0"},
                 ".env.gate": {"sha256": "bb", "mode": "0600", "owner": "0:0"},
             },
-            "state": {"containers": {"gate": {"id": "c1", "state": "running"}}},
+            "state": {
+                "containers": {
+                    "gate": {
+                        "id": "c1",
+                        "state": "running",
+                        "service": "gate",
+                        "image": "some/gate:2",
+                        "networks": ["front"],
+                    }
+                }
+            },
             "containers": {
                 "gate": {
                     "id": "c1",
@@ -26,6 +36,7 @@ LOOK = {
                     "state": "running",
                     "health": "healthy",
                     "exit_code": 0,
+                    "networks": ["front", "more"],
                 }
             },
             "transaction": None,
@@ -77,6 +88,10 @@ def test_a_host_that_is_as_wanted_has_no_differences():
             changed("stacks", "gate", "containers", "gate", "health", to="unhealthy"),
             "container gate is unhealthy",
         ),
+        (
+            changed("stacks", "gate", "containers", "gate", "networks", to=["more"]),
+            "container gate is unplugged from front",
+        ),
         (changed("images", "some/gate:2", to="sha256:2"), "image some/gate:2 is another one now"),
         (changed("stacks", "gate", "transaction", to={"id": "1"}), "an unfinished change"),
     ],
@@ -114,3 +129,11 @@ def test_a_one_shot_container_that_was_committed_as_done_is_no_difference():
 )
 def test_health_in_one_word(look, word):
     assert health(look, "gate") == word
+
+
+def test_versions_are_the_tags_that_change():
+    state = LOOK["stacks"]["gate"]["state"]
+    assert versions(state, IMAGES) == {}
+    assert versions(state, {"gate": "mirror.lan:5000/some/gate:3@sha256:1"}) == {"gate": ("2", "3")}
+    assert versions(None, IMAGES) == {}
+    assert tag("localhost:5000/some/gate") == ""

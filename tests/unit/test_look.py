@@ -185,7 +185,7 @@ def test_a_stack_that_nobody_asked_for_shows_as_an_orphan(tmp_path, docker):
     _durable.write_json(str(tmp_path / "state/stacks/old.json"), state)
     found = look_here(tmp_path, docker, ["svc"])["stacks"]
     assert sorted(found) == ["old", "svc"]
-    assert found["old"]["state"] == state
+    assert found["old"]["state"] == {**state, "format": 2, "fallback": None}
     assert "hearthrec-web-1" in found["old"]["containers"]
 
 

@@ -12,6 +12,7 @@ LOOK = {
     "system": {"arch": "x86_64"},
     "disks": {"/srv": {"free": 50 * 1024**3, "total": 100 * 1024**3, "device": "8:1"}},
     "listening": [],
+    "stacks": {},
 }
 
 
@@ -40,6 +41,7 @@ def test_nothing_is_in_the_way_of_a_good_host():
         (look(engine={**LOOK["engine"], "compose": "1.29.2"}), "docker compose", "older than 2.20"),
         (look(engine={**LOOK["engine"], "running": False, "error": "refused"}), "Docker engine", "refused"),
         (look(engine={**LOOK["engine"], "compose": None}), "docker compose", "not there"),
+        (look(stacks={"old": {"state": {"newer": "by a newer Hearth"}}}), "state_dir", "newer Hearth"),
     ],
 )
 def test_each_obstacle_is_named(found, variable, words):

@@ -49,6 +49,7 @@ def row(name, on, **changes):
         "changed": False,
         "failed": False,
         "exports_changed": False,
+        "copy": None,
         "reasons": [],
         "outcome": None,
         "seconds": None,

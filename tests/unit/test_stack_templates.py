@@ -29,6 +29,7 @@ DOCUMENT = """{% import 'stack.j2' as stack %}
 services:
   wiki:
     image: wiki:1
+{{ stack.name(service, 'wiki') }}
 {{ stack.defaults(service, 'wiki', **defaults) }}
 {{ stack.hardening(**hardening) }}
 {{ stack.footer(service, **footer) }}
@@ -88,6 +89,13 @@ def test_every_container_comes_back_and_cannot_fill_the_disk_or_starve_its_neigh
 )
 def test_every_container_resolves_the_platforms_names(key: str, value: Any) -> None:
     assert yaml.safe_load(render({key: value}))["services"]["wiki"][key] == value
+
+
+def test_a_container_with_replicas_has_no_name_of_its_own():
+    assert container()["container_name"] == "wiki"
+    found = yaml.safe_load(render({"replicas": 2, "replicated": "wiki"}))["services"]["wiki"]
+    assert found["deploy"]["replicas"] == 2
+    assert "container_name" not in found
 
 
 @pytest.mark.parametrize("which", [{"device_ids": ["GPU-1", "GPU-2"]}, {"count": "all"}])

@@ -23,6 +23,7 @@ int main(int count, char **words) {
     printf("%s is not there\n", argument);
     return 1;
   }
+  if (is(command, "lacks")) return stat(argument, &found) == 0;
   if (is(command, "migrate")) { /* migrate VERSION: take /data/version there for good, refuse newer data, serve */
     char found_version[16] = "0";
     FILE *file = fopen("/data/version", "r");
