@@ -9,7 +9,7 @@ from typing import Any
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
-from ..module_utils import catalogue, container_host, off, packet_filter, preflight
+from ..module_utils import catalogue, container_host, off, packet_filter, preflight, versions
 from ..module_utils.fingerprint import problems as fingerprint_problems
 from ..module_utils.fingerprint import stamps
 from ..module_utils.problems import Problem, report
@@ -40,9 +40,12 @@ class ActionModule(ActionBase):
             problems += container_host.problems(host, look["container"])
             problems += packet_filter.problems(host, wanted, look)
         problems += self._secrets(host, services, look, task_vars)
+        selected = scope.selects(task_vars)
+        if not task_vars.get("hearth_only_looks"):
+            for service in filter(selected, services):
+                problems += versions.problems(service, look["stacks"].get(service["name"]))
         if problems:
             return {**result, **refusal(report(problems, f"on {host}"))}
-        selected = scope.selects(task_vars)
         covered = [name for name in left if selected({"name": name, "host": host})]
         lacks = preflight.lacks(look, RECOVERY_UNIT, options, fleet["hosts"][host]["networks"])
         if packet_filter.differences(wanted, look["filter"]):

@@ -23,9 +23,10 @@ from ..module_utils import catalogue, job, off
 from ..module_utils.compare import differences, versions
 from ..module_utils.digest import digest
 from ..module_utils.secrets import presented
+from ..module_utils.versions import with_versions
 from ..plugin_utils import platform_run
 from ..plugin_utils.follow import follow
-from ..plugin_utils.look import look_at
+from ..plugin_utils.look import look_at, take_look
 from ..plugin_utils.refusal import refusal
 from ..plugin_utils.render import File, render_stack
 from ..plugin_utils.secret_values import Values, values
@@ -54,7 +55,9 @@ class ActionModule(ActionBase):
         service = self._service(task_vars, host, name)
         found = values(self, task_vars, service["secrets"])
         files = self._render(service, platform_run.fleet(task_vars), found, task_vars)
-        look = look_at(self, task_vars, service)
+        # On the way through several versions the run's first look is of before the first of them.
+        on_the_way = bool(task_vars.get("hearth_versions"))
+        look = take_look(self, task_vars) if on_the_way else look_at(self, task_vars, service)
         wanted = {file.path: (file.sha256, file.mode, file.owner) for file in files}
         before = (look["stacks"].get(name) or {}).get("state") or {}
         updates = new_versions(service, before)
@@ -75,6 +78,10 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(
                 f"{name} is not among the stacks of {host}; add it there, or leave the role out"
             )
+        chosen = task_vars.get("hearth_versions")
+        if chosen:
+            chosen = {str(name): str(version) for name, version in chosen.items()}
+            return with_versions(found[0], chosen)
         return found[0]
 
     def _render(

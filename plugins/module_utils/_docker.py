@@ -132,6 +132,10 @@ class Docker(Program):
         """Names of the networks. Raises EngineError."""
         return sorted(self._checked("network", "ls", "--format", "{{.Name}}").split())
 
+    def volumes(self) -> list[str]:
+        """Names of the volumes. Raises EngineError."""
+        return sorted(self._checked("volume", "ls", "--quiet").split())
+
     def logs(self, container: str, lines: int) -> list[str]:
         """A container's last lines, both streams, newest last; empty where there are none."""
         answer = self.call("logs", "--tail", str(lines), container)

@@ -51,6 +51,7 @@ def look(
             "containers": pool.submit(_quietly, _all_containers, docker),
             "networks": pool.submit(_quietly, docker.networks),
             "frontend": pool.submit(docker.call, "network", "inspect", "frontend", "--format", _BRIDGE),
+            "volumes": pool.submit(_quietly, docker.volumes),
             "images": pool.submit(_quietly, docker.image_ids, images),
         }
         states = committed_states(state_dir)
@@ -71,6 +72,7 @@ def look(
         "paths": {path: path_facts(path) for path in paths},
         "networks": got["networks"] or [],
         "frontend_bridge": _bridge(got["frontend"]),
+        "volumes": got["volumes"] or [],
         "listening": _sockets.listening(containers),
         "images": got["images"] or dict.fromkeys(images),
         "stacks": {
@@ -166,14 +168,26 @@ def disk(path: str) -> dict[str, Any]:
 
 
 def path_facts(path: str) -> dict[str, Any]:
-    """{exists, kind (directory, file, other, None), mode ("0755"), owner ("uid:gid")} of one path."""
+    """{exists, kind (directory, file, other, None), mode ("0755"), owner ("uid:gid"), empty} of one path.
+
+    empty: whether a directory has nothing in it; what may not be read counts as full.
+    """
     try:
         info = os.stat(path)
     except OSError:
-        return {"exists": False, "kind": None, "mode": None, "owner": None}
+        return {"exists": False, "kind": None, "mode": None, "owner": None, "empty": True}
     kind = "directory" if stat.S_ISDIR(info.st_mode) else "file" if stat.S_ISREG(info.st_mode) else "other"
     mode = f"{stat.S_IMODE(info.st_mode):04o}"
-    return {"exists": True, "kind": kind, "mode": mode, "owner": f"{info.st_uid}:{info.st_gid}"}
+    owner = f"{info.st_uid}:{info.st_gid}"
+    return {"exists": True, "kind": kind, "mode": mode, "owner": owner, "empty": _is_empty(path)}
+
+
+def _is_empty(path: str) -> bool:
+    try:
+        with os.scandir(path) as entries:
+            return next(entries, None) is None
+    except OSError:
+        return False
 
 
 def committed_states(state_dir: str) -> dict[str, dict[str, Any]]:

@@ -21,13 +21,13 @@ def problems(fleet: Mapping[str, Any], looks: Mapping[str, Mapping[str, Any]]) -
             left.setdefault(name, []).append(host)
     made = []
     for service in fleet["services"]:
-        look = looks.get(service["host"])
+        here = looks.get(service["host"])
         before = left.get(service["name"])
         places = [item["place"] for item in service["data"].values() if not item["replaceable"]]
-        if look is None or not before or not places:
+        if here is None or not before or not places:
             continue
-        new = not (look["stacks"].get(service["name"]) or {}).get("state")
-        if new and not any(has_data(look, place) for place in places):
+        new = not (here["stacks"].get(service["name"]) or {}).get("state")
+        if new and not any(has_data(here, place) for place in places):
             expected = f"is new here, and its data are on {', '.join(before)}, which lists it no more"
             remedy = (
                 f"copy {', '.join(places)} from there first, or restore a backup here; to begin with nothing, leave it"

@@ -1,10 +1,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """How one gets from the version that runs to the one that is wanted, by what a service.yml says under `update`.
 
-    any            in one step
-    one_minor      one minor version at a time; into a new major version from the last known minor one
-    every_major    through every release that is known, a release being the first two numbers (2026.5, 2026.8)
-    dump_restore   in one step; the engine carries the data over by dump and restore where the first number changes
+any            in one step
+one_minor      one minor version at a time; into a new major version from the last known minor one
+every_major    through every release that is known, a release being the first two numbers (2026.5, 2026.8)
+dump_restore   in one step; the engine carries the data over by dump and restore where the first number changes
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def running(stack: Mapping[str, Any] | None, container: str) -> str | None:
 
 def found(service: Mapping[str, Any], stack: Mapping[str, Any] | None) -> list[dict[str, Any]]:
     """Each version of a service: {variable, running, wanted, newest (known, or None), steps}."""
-    rows = {}
+    rows: dict[str, dict[str, Any]] = {}
     for container, variable in service["update"]["variables"].items():
         rules = service["update"]["versions"].get(variable, {"path": "any", "known": []})
         now, wanted = running(stack, container), service["versions"][container].partition("@")[0]
@@ -147,13 +147,16 @@ def with_versions(service: Mapping[str, Any], chosen: Mapping[str, str]) -> dict
             name = images[container].removesuffix(f":{versions[container]}")
             images[container] = f"{name}:{chosen[variable]}"
             versions[container] = chosen[variable]
-    variables = {**service["variables"], **{name: item for name, item in chosen.items() if name in service["variables"]}}
+    variables = {
+        **service["variables"],
+        **{name: item for name, item in chosen.items() if name in service["variables"]},
+    }
     return {**service, "images": images, "versions": versions, "variables": variables}
 
 
 def table(rows: Sequence[tuple[str, str, Mapping[str, Any]]]) -> list[tuple[str, ...]]:
     """(host, service, row of `found`) as the cells of a table."""
-    cells = [("host", "service", "runs", "pinned", "newest known", "")]
+    cells: list[tuple[str, ...]] = [("host", "service", "runs", "pinned", "newest known", "")]
     for host, name, row in rows:
         way = row["steps"]
         if row["running"] is None:

@@ -100,7 +100,7 @@ paths:
   description: What was found at each of O(paths).
   returned: always
   type: dict
-  sample: {/srv/docker/models: {exists: true, kind: directory, mode: "0755", owner: "0:0"}}
+  sample: {/srv/docker/models: {exists: true, kind: directory, mode: "0755", owner: "0:0", empty: false}}
 networks:
   description: Names of Docker's networks.
   returned: always
@@ -111,6 +111,11 @@ frontend_bridge:
   returned: always
   type: str
   sample: hearth-frontend
+volumes:
+  description: Names of Docker's volumes.
+  returned: always
+  type: list
+  elements: str
 listening:
   description: Listening ports. C(protocol) is tcp, tcp6, udp or udp6; C(holder) is the process's name where it shows.
   returned: always
@@ -138,8 +143,9 @@ stacks:
       files: {compose.yaml: {sha256: "9f86…", mode: "0644", owner: "0:0"}}
       containers:
         litellm: {id: 3f1c…, service: litellm, image: "ghcr.io/berriai/litellm:v1.104.2", image_id: "sha256:5d…",
-                  state: running, health: healthy, exit_code: 0, restarts: 0, config: 1f2e3d4c}
-      state: {format: 1, digest: ab12…}
+                  state: running, health: healthy, exit_code: 0, restarts: 0, config: 1f2e3d4c,
+                  networks: [frontend]}
+      state: {format: 2, digest: ab12…}
       transaction: null
 """
 

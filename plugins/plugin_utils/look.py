@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
@@ -59,7 +59,13 @@ def look_arguments(fleet: Mapping[str, Any], host: str, task_vars: Mapping[str, 
     return {
         "stacks": [service["name"] for service in services],
         "images": sorted({image for service in services for image in service["images"].values()}),
-        "paths": [RECOVERY_UNIT],
+        "paths": [RECOVERY_UNIT, *data_directories(services)],
         "packet_filter": fleet["hosts"][host]["packet_filter"],
         **directories,
     }
+
+
+def data_directories(services: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Where the data of services lie, volumes left out."""
+    places = {item["place"] for service in services for item in service["data"].values()}
+    return sorted(place for place in places if place.startswith("/"))

@@ -139,7 +139,13 @@ def test_the_engine_its_images_and_networks_are_told(tmp_path, docker):
     assert found["images"] == {"a:1": "sha256:aa", "b:1": None}
     assert found["networks"] == ["bridge", "frontend"]
     assert found["frontend_bridge"] == "br-abababababab"
-    assert found["paths"]["/nowhere"] == {"exists": False, "kind": None, "mode": None, "owner": None}
+    assert found["paths"]["/nowhere"] == {
+        "exists": False,
+        "kind": None,
+        "mode": None,
+        "owner": None,
+        "empty": True,
+    }
     assert found["paths"][str(tmp_path)]["kind"] == "directory"
     root = os.stat("/").st_dev
     assert found["disks"]["/nowhere"]["device"] == f"{os.major(root)}:{os.minor(root)}"

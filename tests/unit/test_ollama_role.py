@@ -39,6 +39,8 @@ def render(publish=None, volumes=(), **variables):
         "dns": [],
         "extra_hosts": {},
         "network": "frontend",
+        "replicas": 1,
+        "replicated": None,
         "resources": {"ollama": {**SPEC["resources"]["ollama"], **variables.pop("resources", {})}},
     }
     template = environment.from_string((ROLE / "templates/compose.yaml.j2").read_text())
