@@ -22,6 +22,8 @@ SERVICE = {
     "dns": [],
     "extra_hosts": {},
     "bridge": "hearth-3fa9c1e",
+    "replicas": 1,
+    "replicated": None,
     "resources": {"wiki": {"cpus": 2, "memory": "1g", "reserve_cpus": 0.1, "reserve_memory": "64m"}},
 }
 DOCUMENT = """{% import 'stack.j2' as stack %}
