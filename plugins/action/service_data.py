@@ -45,6 +45,7 @@ class ActionModule(ActionBase):
         places = {
             "directories": [] if in_volumes else list(off.directories(specs[name], data_dir).values()),
             "volumes": list(off.volumes(specs[name]).values()) if in_volumes else [],
+            "copies": off.copies(specs[name], {**settings["directories"], "data_in": settings["data_in"]}),
             "data_dir": data_dir,
             "state_dir": settings["directories"]["state_dir"],
         }

@@ -175,11 +175,10 @@ def _wrong_limits(host: str, variable: str, limits: Mapping[str, Any]) -> list[P
 
 
 def _update(spec: ServiceSpec, own: Mapping[str, Any]) -> dict[str, Any]:
-    """What a new version means: `copies` is where the data from before it are kept, beside them where that can be."""
-    beside = own["data_dir"] + "/.before" if own["data_in"] == "directories" else own["state_dir"] + "/before"
+    """What a new version means: `copies` is where the data from before it are kept."""
     return {
         "reversible": spec.update.reversible,
-        "copies": f"{beside}/{spec.name}",
+        "copies": off.copies(spec, own),
         "versions": {
             variable: {"path": versions.path, "known": list(versions.known)}
             for variable, versions in spec.update.versions.items()

@@ -30,6 +30,16 @@ def volumes(spec: ServiceSpec) -> dict[str, str]:
     return {name: f"{spec.name}_{name}" for name in spec.data}
 
 
+def copies(spec: ServiceSpec, settings: Mapping[str, Any]) -> str:
+    """Where copies of a service's data from before an update are kept: beside them where that can be.
+
+    settings: the host's `data_dir`, `state_dir` and `data_in`.
+    """
+    in_volumes = settings["data_in"] == "volumes"
+    folder = f"{settings['state_dir']}/before" if in_volumes else f"{settings['data_dir']}/.before"
+    return f"{folder}/{spec.name}"
+
+
 def places(spec: ServiceSpec, settings: Mapping[str, Any]) -> list[str]:
     """Where a service's data lies on a host, in words; settings: the host's `data_dir` and `data_in`."""
     if settings["data_in"] == "volumes":

@@ -34,6 +34,10 @@ options:
     type: list
     elements: str
     default: []
+  copies:
+    description: Where the engine keeps copies of the data from before an update. They are deleted, too.
+    type: path
+    default: ""
   data_dir:
     description: Where services keep their data; nothing outside is deleted.
     type: path
@@ -76,6 +80,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.hearth.llm.plugins.module_utils import transaction
+from ansible_collections.hearth.llm.plugins.module_utils._copies import Copies, disk_usage
 from ansible_collections.hearth.llm.plugins.module_utils._docker import Docker, EngineError
 from ansible_collections.hearth.llm.plugins.module_utils._state import state_path
 
@@ -91,6 +96,7 @@ def delete(
     name: str,
     directories: Sequence[str],
     volumes: Sequence[str],
+    copies: str,
     data_dir: str,
     state_dir: str,
     check: bool,
@@ -110,8 +116,10 @@ def delete(
         kept = [volume for volume in volumes if docker.call("volume", "inspect", volume).good]
         if there or kept:
             refuse_used(docker, there, kept)
-        found = [{"kind": "directory", "name": path, "bytes": size(path)} for path in there]
+        found = [{"kind": "directory", "name": path, "bytes": disk_usage(path)} for path in there]
         found += [{"kind": "volume", "name": volume, "bytes": volume_size(docker, volume)} for volume in kept]
+        if copies and os.path.isdir(copies):
+            found.append({"kind": "directory", "name": copies, "bytes": disk_usage(copies)})
         if not check:
             for path in there:
                 shutil.rmtree(path)
@@ -121,6 +129,8 @@ def delete(
                 answer = docker.call("volume", "rm", volume)
                 if not answer.good:
                     raise EngineError(answer.reason)
+            if copies:
+                Copies(docker, copies, "none", []).forget()
     return found
 
 
@@ -160,20 +170,10 @@ def refuse_used(docker: Docker, directories: Sequence[str], volumes: Sequence[st
                 raise Refused(f"the container {container['Name'].lstrip('/')} uses {used}; remove it first")
 
 
-def size(path: str) -> int:
-    """Bytes on the disk below a directory."""
-    total = 0
-    for folder, _folders, files in os.walk(path):
-        for file in files:
-            with suppress(OSError):  # gone meanwhile
-                total += os.lstat(os.path.join(folder, file)).st_blocks * 512
-    return total
-
-
 def volume_size(docker: Docker, volume: str) -> int | None:
     """Bytes of a volume; None where its place cannot be read from here."""
     place = docker.call("volume", "inspect", "--format", "{{.Mountpoint}}", volume).out.strip()
-    return size(place) if place and os.access(place, os.R_OK | os.X_OK) else None
+    return disk_usage(place) if place and os.access(place, os.R_OK | os.X_OK) else None
 
 
 def main() -> None:
@@ -183,6 +183,7 @@ def main() -> None:
             "confirm": {"type": "str", "default": ""},
             "directories": {"type": "list", "elements": "path", "default": []},
             "volumes": {"type": "list", "elements": "str", "default": []},
+            "copies": {"type": "path", "default": ""},
             "data_dir": {"type": "path", "default": "/srv/docker"},
             "state_dir": {"type": "path", "default": "/var/lib/hearth"},
         },

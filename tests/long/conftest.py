@@ -26,6 +26,7 @@ import yaml
 
 from ..e2e.conftest import BIN, GPU_2, LAB, ROOT, Dumper, Platform, Run
 from ..lab import ssh, table
+from .gateway import Solo, whole_platform
 
 HOST = "gpu-2"
 MACHINE = table.hosts()[HOST]
@@ -131,28 +132,9 @@ class Long(Platform):
 
     # Faults -------------------------------------------------------------------------------------------------------
 
-    @contextmanager
-    def killer(self, moment: str, victim: str, service: str = "words") -> Iterator[dict[str, Any]]:
-        """A program on the host that strikes the next change of a service; what it did is filled in at the end.
-
-        moment: `STEP:PHASE` of the journal, or seconds after the submission. victim: see killer.py.
-        """
-        done: dict[str, Any] = {}
-        process = subprocess.Popen(
-            ssh.command(MACHINE, "python3", "-", STATE, service, moment, shlex.quote(victim)),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert process.stdin
-        assert process.stdout
-        process.stdin.write(KILLER.read_text())
-        process.stdin.close()
-        assert process.stdout.readline() == "ready\n"
-        yield done
-        answer = process.stdout.readline()
-        assert process.wait(timeout=60) == 0, "the change was not struck"
-        done.update(json.loads(answer))
+    def killer(self, moment: str, victim: str, service: str = "words") -> Any:
+        """`struck` for a change of this platform's host."""
+        return struck(MACHINE, service, moment, victim)
 
     def wait_for_step(self, step: str, service: str = "words", seconds: float = 90) -> None:
         """Return when the change under way has begun a step."""
@@ -162,6 +144,30 @@ class Long(Platform):
             f' [ -e $f/result.json ] || ! grep -qs \'"step": "{step}"\' $f/journal.jsonl || exit 0;'
             " sleep 0.05; done; exit 1"
         )
+
+
+@contextmanager
+def struck(machine: table.Host, service: str, moment: str, victim: str) -> Iterator[dict[str, Any]]:
+    """A program on the host that strikes the next change of a service; what it did is filled in at the end.
+
+    moment: `STEP:PHASE` of the journal, or seconds after the submission. victim: see killer.py.
+    """
+    done: dict[str, Any] = {}
+    process = subprocess.Popen(
+        ssh.command(machine, "python3", "-", STATE, service, moment, shlex.quote(victim)),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin
+    assert process.stdout
+    process.stdin.write(KILLER.read_text())
+    process.stdin.close()
+    assert process.stdout.readline() == "ready\n"
+    yield done
+    answer = process.stdout.readline()
+    assert process.wait(timeout=60) == 0, "the change was not struck"
+    done.update(json.loads(answer))
 
 
 def finished(process: subprocess.Popen[str]) -> Run:
@@ -217,6 +223,13 @@ def version_here() -> str:
     images = yaml.safe_load((LAB / "images.yml").read_text())
     service = yaml.safe_load((ROOT / "roles" / "ollama" / "service.yml").read_text())
     return str(images.get("ollama_version", service["variables"]["ollama_version"]))
+
+
+@pytest.fixture(scope="session")
+def solo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Solo]:
+    """The whole platform on the host `solo`, deployed once."""
+    with whole_platform(tmp_path_factory.mktemp("solo")) as found:
+        yield found
 
 
 @pytest.fixture

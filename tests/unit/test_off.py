@@ -106,9 +106,11 @@ def data(tmp_path):
     return tmp_path / "data"
 
 
-def delete(data, engine, *directories, volumes=(), check=False):
+def delete(data, engine, *directories, volumes=(), copies="", check=False):
     paths = [str(data / name) for name in directories]
-    return service_data.delete(engine, "old", paths, volumes, str(data), str(data.parent / "state"), check)
+    return service_data.delete(
+        engine, "old", paths, volumes, copies, str(data), str(data.parent / "state"), check
+    )
 
 
 def test_exactly_the_named_data_is_deleted(data):
@@ -116,6 +118,15 @@ def test_exactly_the_named_data_is_deleted(data):
     assert row["name"] == str(data / "old/store")
     assert row["bytes"] >= 5000
     assert [path.name for path in data.iterdir()] == ["other"]
+
+
+def test_copies_from_before_an_update_go_with_the_data(data):
+    (data / ".before/old/20260101T000000-abc/store").mkdir(parents=True)
+    (data / ".before/other").mkdir()
+    rows = delete(data, Engine(), "old/store", copies=str(data / ".before/old"), check=True)
+    assert rows[-1]["name"] == str(data / ".before/old")
+    delete(data, Engine(), "old/store", copies=str(data / ".before/old"))
+    assert [path.name for path in (data / ".before").iterdir()] == ["other"]
 
 
 def test_what_else_lies_beside_the_data_stays(data):

@@ -1,0 +1,113 @@
+"""People go on asking while routes, the gateway's configuration and its replicas' image change: none is turned away."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from .gateway import HOST, Load, Solo
+
+pytestmark = pytest.mark.lab
+
+REPLICAS = {"litellm_replicas": 2, "litellm_resources": {"litellm": {"cpus": 2, "memory": "1500m"}}}
+
+
+@pytest.fixture(scope="module")
+def two(solo: Solo) -> Solo:
+    """The platform with two replicas of the gateway."""
+    solo.write(**REPLICAS)
+    solo.deploy().succeeded()
+    assert len(replicas(solo)) == 2
+    return solo
+
+
+def replicas(solo: Solo) -> dict[str, str]:
+    """Container id → image of the gateway's replicas that are healthy."""
+    listed = solo.host(
+        "docker ps --no-trunc --filter label=com.docker.compose.service=litellm --filter health=healthy"
+        " --format '{{.ID}} {{.Image}}'"
+    )
+    return dict(line.split() for line in listed.splitlines())
+
+
+def test_both_replicas_answer(two: Solo) -> None:
+    before = requests(two)
+    with Load(two) as load:
+        load.more(40)
+    asked = {name: count - before.get(name, 0) for name, count in requests(two).items()}
+    assert not load.lost
+    assert len([count for count in asked.values() if count >= 10]) == 2, asked
+
+
+def requests(solo: Solo) -> dict[str, int]:
+    """Replica → how many completions its log has."""
+    names = solo.host(
+        "docker ps --filter label=com.docker.compose.service=litellm --format '{{.Names}}'"
+    ).split()
+    return {
+        name: int(solo.host(f"docker logs {name} 2>&1 | grep -c 'POST /v1/chat/completions' || true"))
+        for name in names
+    }
+
+
+def test_a_new_route_loses_no_request(two: Solo) -> None:
+    """A service more and a service less behind Traefik, whose dynamic configuration changes with them."""
+    with Load(two) as load:
+        load.more()
+        two.write(**REPLICAS, traefik_users=[{"name": "somebody"}])
+        two.play("secrets").succeeded()
+        two.deploy("--tags", "openwebui", "-e", "openwebui_hostname=talk").succeeded()
+        load.more()
+        two.deploy("--tags", "openwebui").succeeded()
+        load.more()
+    assert not load.lost, load.lost
+    print(dict(load.answers))
+
+
+def test_a_new_configuration_loses_no_request(two: Solo) -> None:
+    before = replicas(two)
+    with Load(two) as load:
+        load.more()
+        two.write(**REPLICAS, litellm_clients=[{"name": "editor"}])
+        two.play("secrets").succeeded()
+        run = two.deploy("--tags", "litellm").succeeded()
+        load.more()
+    print(dict(load.answers))
+    assert not load.lost, load.lost
+    assert "drains" in run.output
+    assert len(replicas(two)) == 2
+    assert not set(before) & set(replicas(two))
+
+
+def test_a_new_image_loses_no_request(two: Solo) -> None:
+    image = next(iter(replicas(two).values()))
+    name, _colon, tag = image.rpartition(":")
+    two.host(
+        f"docker rm -f other 2>/dev/null; docker create --name other {image} &&"
+        f" docker commit --change 'LABEL which=other' other {name}:{tag}-other && docker rm other"
+    )
+    with Load(two) as load:
+        load.more()
+        two.deploy("--tags", "litellm", "-e", json.dumps({"litellm_version": f"{tag}-other"})).succeeded()
+        load.more()
+    print(dict(load.answers))
+    assert not load.lost, load.lost
+    assert set(replicas(two).values()) == {f"{name}:{tag}-other"}
+    two.deploy("--tags", "litellm").succeeded()
+
+
+def test_a_replica_that_does_not_get_healthy_loses_no_request(two: Solo) -> None:
+    before = replicas(two)
+    with Load(two) as load:
+        load.more()
+        run = two.deploy(
+            "--tags", "litellm", "-e", json.dumps({"litellm_resources": {"litellm": {"memory": "64m"}}})
+        )
+        load.more()
+    print(dict(load.answers))
+    assert run.code != 0
+    assert "ROLLED BACK" in run.output
+    assert not load.lost, load.lost
+    assert replicas(two) == before
+    assert two.deploy().succeeded().recap[HOST]["changed"] == 0
