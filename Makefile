@@ -74,7 +74,7 @@ molecule: dev ## A scenario per role on a lab host [ONLY=traefik]
 e2e: dev ## The two-host end-to-end test
 	@$(BIN)/pytest tests/e2e
 
-test-long: dev .lab/vault_pass ## Fault and property tests on one lab host; not part of `make test` [HEARTH_SEED=]
+test-long: dev .lab/vault_pass ## Fault and property tests on two lab hosts; not part of `make test` [HEARTH_SEED=]
 	@$(BIN)/pytest -s tests/long
 
 bench: dev ## Measure speed and memory against their limits, on two lab hosts [ONLY=deploy]
