@@ -1,8 +1,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Which values a host runs with, without saying them: keyed fingerprints beside what was committed.
 
-A stamp is {fingerprint, generation}. A host keeps one per secret of each stack, in the stack's committed state; a
-deploy compares them with the vault's before it touches anything.
+A stamp is {key, fingerprint, generation}; `key` tells which vault it was made with. A host keeps one per secret of each
+stack, in the stack's committed state; a deploy compares them with the vault's before it touches anything.
 """
 
 from __future__ import annotations
@@ -33,8 +33,13 @@ def stamps(
     """The stamps of these values by name; none without a key."""
     if not key:
         return {}
+    whose = fingerprint(key, "", "")[:8]
     return {
-        name: {"fingerprint": fingerprint(key, name, value), "generation": generation(metadata.get(name))}
+        name: {
+            "key": whose,
+            "fingerprint": fingerprint(key, name, value),
+            "generation": generation(metadata.get(name)),
+        }
         for name, value in values.items()
         if isinstance(value, str)
     }
@@ -57,8 +62,12 @@ def problems(
     found = []
     for name, there in recorded.items():
         now, described = current.get(name), secrets.get(name)
-        if not (now and described) or now["fingerprint"] == there["fingerprint"]:
-            continue
+        if (
+            not (now and described)
+            or now["key"] != there["key"]
+            or now["fingerprint"] == there["fingerprint"]
+        ):
+            continue  # of another vault nothing can be told
         under_way = previous.get(name, {}).get("fingerprint") == there["fingerprint"]
         wrong = _wrong(name, service, there, now, described, under_way, rotates)
         if wrong:

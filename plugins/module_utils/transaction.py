@@ -9,7 +9,7 @@ with the `_*.py` files that it imports it is kept on the host as <state_dir>/eng
     python3 engine.py status STATE_DIR              what is committed and what is under way, as JSON
 
 The plan (plan.json): {format: 1, id, name, title, project, stack_dir, state_dir, digest, exports,
-secrets: {name: {fingerprint, generation}}, deadline (seconds),
+secrets: {name: {key, fingerprint, generation}}, deadline (seconds),
 files: [{path, content (base64), mode ("0644"), owner ("uid:gid")}], directories: [{path, owner, mode}],
 images: {container: reference}, check: null or {container, command},
 reload: null or {paths, command, container},

@@ -130,6 +130,10 @@ class TestFingerprints:
         assert fingerprint.fingerprint(KEY, "x", "v") != fingerprint.fingerprint(KEY, "y", "v")
         assert fingerprint.stamps(None, {"x": "v"}, {}) == {}
 
+    def test_of_another_vault_nothing_is_said(self):
+        other = fingerprint.stamps(KEY[::-1], {"x": "one"}, {"x": {"generation": 9}})
+        assert self.problems(other, self.stamps("two")) == []
+
     def test_the_same_value_is_fine_whatever_its_count(self):
         assert self.problems(self.stamps(generation=3), self.stamps(generation=1)) == []
 

@@ -1,0 +1,165 @@
+"""Every secret is replaced while the platform is used; what was valid before is refused at every door afterwards."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import time
+
+import pytest
+
+from ..conftest import finished, seeded
+from .conftest import HOST, Secure, load
+
+pytestmark = pytest.mark.lab
+
+KILLS = 20
+# Those of the services that start within seconds; between them they have every way to rotate.
+QUICK = ("--tags", "litellm,traefik,store")
+
+
+@pytest.fixture(scope="module")
+def chat(secure: Secure) -> str:
+    """A chat that somebody had before anything was replaced."""
+    token = secure.sign_in(secure.secrets()["vault_openwebui_admin_password"])[1]["token"]
+    body = {"chat": {"title": "written before", "messages": []}}
+    status, answer = secure.ask("chat", "/api/v1/chats/new", body, Authorization=f"Bearer {token}")
+    assert status == 200, answer
+    return answer["id"]
+
+
+def restarts(secure: Secure) -> list[tuple[float, float]]:
+    """When the gateway or the front door were being changed, by the journals on the host: seconds since the epoch."""
+    found = []
+    for service in ("litellm", "traefik"):
+        listed = secure.host(f"cat /var/lib/hearth/transactions/{service}/*/journal.jsonl")
+        times = {"placed": 0.0}
+        for line in listed.splitlines():
+            entry = json.loads(line)
+            if (entry["step"], entry["phase"]) == ("placed", "begin"):
+                times["placed"] = entry["t"]
+            if (entry["step"], entry["phase"]) == ("committed", "done"):
+                found.append((times["placed"], entry["t"]))
+    return found
+
+
+def test_everything_is_replaced_under_load(secure: Secure, chat: str) -> None:
+    before = secure.secrets()
+    session = secure.sign_in(before["vault_openwebui_admin_password"])[1]["token"]
+    plan = secure.rotate("--check").succeeded().output
+    assert secure.secrets() == before
+    assert f"restarts: store on {HOST}, litellm on {HOST}, openwebui on {HOST}, traefik on {HOST}" in plan
+
+    with load(secure, "vault_litellm_client_team") as asked:
+        run = secure.rotate().succeeded()
+
+    after = secure.secrets()
+    assert asked.asked > 10
+    planned = restarts(secure)
+    for begin, end, what in asked.failed:
+        assert any(begin <= to and end >= since for since, to in planned), (begin, end, what, planned)
+    kept = {"vault_hearth_fingerprint_key", "vault_openwebui_data_key"}
+    assert set(after) == set(before)
+    assert {name for name in after if after[name] == before[name]} == kept
+    assert not [value for value in (*before.values(), *after.values()) if value in run.output]
+    secure.answers()
+    refused_everywhere(secure, before, session)
+    token = secure.sign_in(after["vault_openwebui_admin_password"])[1]["token"]
+    status, found = secure.ask("chat", f"/api/v1/chats/{chat}", Authorization=f"Bearer {token}")
+    assert (status, found["title"]) == (200, "written before")
+    again = secure.deploy().succeeded()
+    assert again.changed == 0, again.output
+
+
+def refused_everywhere(secure: Secure, old: dict[str, str], session: str) -> None:
+    """Every old value at every door that could take it."""
+    for name, value in old.items():
+        if not name.startswith(("vault_litellm", "vault_openwebui_gateway")):
+            continue
+        for path in ("/v1/models", "/model/info", "/key/info"):
+            assert secure.inside("litellm", 4000, path, Authorization=f"Bearer {value}") == 401, (name, path)
+        assert secure.chats(value) == 401, name
+    assert secure.sign_in(old["vault_openwebui_admin_password"])[0] == 400
+    assert secure.ask("chat", "/api/v1/auths/", Authorization=f"Bearer {session}")[0] == 401
+    assert secure.inside("open-webui", 8080, "/api/v1/auths/", Authorization=f"Bearer {session}") == 401
+    assert secure.basic(old["vault_traefik_user_reader"]) == 401
+    assert not secure.store(old["vault_store_password"])
+
+
+def test_an_old_key_stays_valid_as_long_as_the_operator_wants(secure: Secure) -> None:
+    name = "vault_litellm_client_team"
+    old = secure.secrets()[name]
+    secure.rotate(secret="litellm_client_team", keep_old=True).succeeded()
+    new = secure.secrets()[name]
+    assert (secure.chats(old), secure.chats(new)) == (200, 200)
+    secure.rotate(secret="litellm_client_team").succeeded()
+    assert secure.secrets()[name] == new
+    assert (secure.chats(old), secure.chats(new)) == (401, 200)
+
+
+def test_half_a_rotation_can_be_taken_back(secure: Secure) -> None:
+    before = secure.secrets()["vault_litellm_probe_key"]
+    secure.rotate(secret="litellm_probe_key", keep_old=True).succeeded()
+    new = secure.secrets()["vault_litellm_probe_key"]
+    secure.rotate(secret="litellm_probe_key", undo=True).succeeded()
+    assert secure.secrets()["vault_litellm_probe_key"] == before
+    assert (secure.chats(before), secure.chats(new)) == (200, 401)
+
+
+def test_a_service_that_is_down_is_told_before_anything_changes(secure: Secure) -> None:
+    before = secure.vault.read_bytes()
+    secure.host("docker stop store")
+    try:
+        run = secure.rotate(*QUICK)
+    finally:
+        secure.host("docker start store")
+    assert run.code != 0
+    assert "a rotation begins when every service" in run.output
+    assert secure.vault.read_bytes() == before
+
+
+def test_one_that_is_never_rotated_is_refused_with_the_reason(secure: Secure) -> None:
+    before = secure.vault.read_bytes()
+    run = secure.rotate(secret="openwebui_data_key")
+    assert run.code != 0
+    assert "second factors" in run.output
+    assert secure.vault.read_bytes() == before
+
+
+def test_an_older_checkout_of_the_vault_deploys_nothing(secure: Secure) -> None:
+    stale = secure.vault.read_bytes()
+    secure.rotate(secret="store_password").succeeded()
+    newest = secure.vault.read_bytes()
+    secure.vault.write_bytes(stale)
+    try:
+        run = secure.deploy()
+    finally:
+        secure.vault.write_bytes(newest)
+    assert run.code != 0
+    assert "is older than what Store runs with" in run.output
+    secure.answers()
+
+
+def test_killed_at_twenty_random_moments_one_more_run_ends_well(secure: Secure) -> None:
+    begun = time.monotonic()
+    secure.rotate(*QUICK).succeeded()
+    whole = time.monotonic() - begun
+    for case in range(int(os.environ.get("HEARTH_KILLS", KILLS))):
+        killed_and_run_again(secure, seeded(7, case), whole, case)
+
+
+def killed_and_run_again(secure: Secure, chance: random.Random, whole: float, case: int) -> None:
+    moment = chance.uniform(0, whole)
+    process = secure.start("rotate-secrets", *QUICK)
+    time.sleep(moment)
+    stage = "ended" if process.poll() is not None else "killed"
+    if stage == "killed":
+        os.killpg(process.pid, signal.SIGKILL)
+    output = finished(process).output
+    step = [line for line in output.splitlines() if line and not line.startswith(" ")][-1:]
+    halves = [name for name in secure.secrets() if name.endswith("_previous")]
+    print(f"case {case}: {stage} after {moment:.0f} of {whole:.0f} s, at {step}, {len(halves)} half done")
+    secure.rotate(*QUICK).succeeded()
+    secure.answers()
