@@ -83,7 +83,7 @@ def services_table(roles: list[Path]) -> str:
         variables = service.get("variables", {})
         name = variables.get(f"{role.name}_hostname") if "http" in service else None
         image: dict[str, str] = next(iter(service.get("images", {}).values()), {})
-        version = variables.get(image.get("version"), "")
+        version = re.sub(r"(@sha256:.{12}).*", r"\1…", str(variables.get(image.get("version"), "")))
         cells = [
             f"[{service['title']}](roles/{role.name}/README.md) `{role.name}`",
             cell(service.get("description", "")),

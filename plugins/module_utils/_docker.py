@@ -19,6 +19,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from . import _probe
+
 PROJECT_LABEL = "com.docker.compose.project"
 SERVICE_LABEL = "com.docker.compose.service"
 ONE_OFF_LABEL = "com.docker.compose.oneoff"
@@ -112,7 +114,7 @@ class Docker(Program):
         # One that vanished since it was listed makes the command fail and is simply not there.
         if not answer.good and "no such container" not in answer.err.lower():
             raise EngineError(answer.reason)
-        described = [describe(item) for item in found]
+        described = [_with_probe(describe(item), item) for item in found]
         return sorted((item for item in described if not item["one_off"]), key=lambda item: item["name"])
 
     def image_ids(self, references: Iterable[str]) -> dict[str, str | None]:
@@ -235,6 +237,13 @@ def describe(found: Mapping[str, Any]) -> dict[str, Any]:
         "networks": sorted((found.get("NetworkSettings") or {}).get("Networks") or {}),
         "one_off": labels.get(ONE_OFF_LABEL, "").lower() == "true",
     }
+
+
+def _with_probe(described: dict[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
+    """A container's health as the host sees it, where Docker has no check of its own for it."""
+    if described["health"] is None:
+        described["health"], described["health_output"] = _probe.health(found, described["started"])
+    return described
 
 
 def _published(found: Mapping[str, Any]) -> list[dict[str, Any]]:

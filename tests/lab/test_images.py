@@ -39,6 +39,8 @@ def shape(image: Image) -> Shape:
 
 def run(client: docker.DockerClient, image: Image, script: str, **options: object) -> list[str]:
     """The words that a shell script prints inside the image."""
+    if image.shape and not image.shape.present:
+        pytest.skip("an empty image: its own tests assert that nothing can be run in it")
     output = client.containers.run(image.reference, ["-c", script], entrypoint="sh", remove=True, **options)
     return output.decode().split()
 
