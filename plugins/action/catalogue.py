@@ -55,11 +55,17 @@ class ActionModule(ActionBase):
 
 
 def plan(fleet: Mapping[str, Any]) -> dict[str, dict[str, list[dict[str, str]]]]:
-    """Stage → host → [{name, role}] in deploy order: what the playbook's plays loop over."""
+    """Stage → host → [{name, role}] in deploy order: what the playbook's plays loop over.
+
+    Before them `{name, role, tasks}`: a file of the role's tasks that makes what others need.
+    """
     stages: dict[str, dict[str, list[dict[str, str]]]] = {stage: {} for stage in _STAGES}
     for service in fleet["services"]:
         row = {"name": service["name"], "role": service["role"]}
-        stages[service["stage"]].setdefault(service["host"], []).append(row)
+        rows = stages[service["stage"]].setdefault(service["host"], [])
+        rows.append(row)
+        if service["early"]:
+            rows.insert(0, {**row, "tasks": service["early"]})
     return stages
 
 
@@ -68,7 +74,7 @@ def all_stacks(stages: Mapping[str, Mapping[str, list[dict[str, str]]]]) -> dict
     stacks: dict[str, list[dict[str, str]]] = {}
     for stage in _STAGES:
         for host, rows in stages[stage].items():
-            stacks.setdefault(host, []).extend(rows)
+            stacks.setdefault(host, []).extend(row for row in rows if "tasks" not in row)
     return stacks
 
 

@@ -20,6 +20,11 @@ def name_services(
 ) -> None:
     """Give each service its public name and address, by the front door that serves it."""
     doors = [service for service in services if service["front_door"]]
+    for door in doors:
+        place = specs[door["name"]].front_door.get("trust")
+        for service in services:
+            if place and service["host"] == door["host"]:
+                service["trust"] = f"{settings[door['host']]['data_dir']}/{place}"
     taken: dict[str, dict[str, Any]] = {}
     for service in services:
         variable = f"{service['name']}_hostname"

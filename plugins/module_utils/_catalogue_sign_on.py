@@ -15,7 +15,7 @@ SHARED_NETWORK = "frontend"
 def resolve_sign_on(
     specs: Mapping[str, ServiceSpec], services: Sequence[dict[str, Any]], problems: list[Problem]
 ) -> dict[str, Any] | None:
-    """The platform's sign-on, or None; gives each service what it needs of it: `sign_on`, `oidc`, `network`.
+    """The platform's sign-on, or None; gives each service `sign_on`, `forward_auth`, `oidc` and `network`.
 
     After `name_services`: it goes by public names.
     """
@@ -24,6 +24,7 @@ def resolve_sign_on(
         near = found is not None and service["front"] == found["host"]
         service["sign_on"] = found if near else None
         guards = {route["guard"] for route in service["http"]["routes"]} if service["http"] else set()
+        service["forward_auth"] = near and not guards.isdisjoint({"sso", "admin"})
         problems.extend(_problems(specs, service, guards, found))
         if near and found and "oidc" in guards:
             service["oidc"] = _oidc(specs[service["name"]], service, found)
@@ -35,14 +36,10 @@ def resolve_sign_on(
                 remedy = f"use oidc, or run {service['name']} on {service['front']}"
                 variable = f"{service['name']}_guard"
                 problems.append(Problem(service["host"], variable, "sso", expected, remedy))
+        if (spec := specs[service["name"]].oidc) and not service["oidc"]:
+            service["secrets"].remove(spec.secret)  # nobody needs one that is not used
     _share_client_secrets(services, found)
     return found
-
-
-def asks_sign_on(service: Mapping[str, Any]) -> bool:
-    """Whether some route of the service is guarded by forward-auth: `sso`, and `admin` where there is a sign-on."""
-    routes = service["http"]["routes"] if service["http"] else ()
-    return bool(service["sign_on"]) and any(route["guard"] in ("sso", "admin") for route in routes)
 
 
 def _sign_on(
@@ -90,7 +87,7 @@ def _oidc(spec: ServiceSpec, service: Mapping[str, Any], sign_on: Mapping[str, A
 
 
 def _share_client_secrets(services: Sequence[dict[str, Any]], sign_on: Mapping[str, Any] | None) -> None:
-    """The sign-on reads the secrets of the applications that sign in at it; nobody needs one that is not used."""
+    """The sign-on reads the secrets of the applications that sign in at it."""
     for service in services:
         if sign_on and (service["name"], service["host"]) == (sign_on["service"], sign_on["host"]):
             wanted = [other["oidc"]["secret"] for other in services if other["oidc"]]

@@ -18,7 +18,7 @@ from ._catalogue_links import link
 from ._catalogue_names import check_ports, export, name_services
 from ._catalogue_resolving import resolve_names
 from ._catalogue_settings import check_addresses, placements, settings_of
-from ._catalogue_sign_on import SHARED_NETWORK, asks_sign_on, resolve_sign_on
+from ._catalogue_sign_on import SHARED_NETWORK, resolve_sign_on
 from .inventory import Host
 from .problems import EVERY_HOST, Problem
 from .service_spec import Secret, ServiceSpec
@@ -46,6 +46,10 @@ def resolve(specs: Mapping[str, ServiceSpec], hosts: Sequence[Host]) -> Platform
     services = [instance(specs[name], host, settings, problems) for host, name in placed]
     name_services(specs, services, settings, problems)
     sign_on = resolve_sign_on(specs, services, problems)
+    read = {name for service in services for name in service["secrets"]}
+    for spec in specs.values():
+        if spec.oidc and spec.oidc.secret not in read:
+            secrets.pop(spec.oidc.secret, None)  # nobody signs in by it
     link(specs, services, hosts, problems)
     give_certificates(specs, services, settings, problems)
     resolve_names(specs, services)
@@ -101,7 +105,7 @@ def dependents(fleet: Mapping[str, Any], host: str, name: str) -> list[dict[str,
         routes = bool(service["front_door"] and provider["http"] and provider["front"] == service["host"])
         keeps = any(client["service"] == name for client in service["clients"])
         names = provider["resolver"] or (service["resolver"] and (provider["fqdn"] or provider["publish"]))
-        signed_on = provider["oidc"] or asks_sign_on(provider)
+        signed_on = provider["oidc"] or provider["forward_auth"]
         signs_on = signed_on and provider["sign_on"]["service"] == service["name"]
         if uses or keeps or names or signs_on or (routes and service["host"] != host):
             found.append(service)

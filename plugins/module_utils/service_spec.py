@@ -211,6 +211,7 @@ class ServiceSpec:
     replicas: int | None = None
     drain: tuple[str, ...] = ()
     renamed: Mapping[str, str] = field(default_factory=dict)
+    early: str | None = None
     deadline: int = 120
     reload: Mapping[str, Any] = field(default_factory=dict)
     check: Mapping[str, Any] = field(default_factory=dict)
@@ -287,6 +288,7 @@ def read(
         replicas=reader.take("replicas", int, None),
         drain=tuple(reader.take("drain", list, [])),
         renamed=reader.mapping("renamed"),
+        early=reader.take("early", str, None),
         deadline=int(health.get("deadline", 120)),
         reload=reader.mapping("reload"),
         check=reader.mapping("check"),

@@ -14,11 +14,19 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import NAMESPACE_DNS, UUID, uuid5
 
-from ._catalogue_sign_on import asks_sign_on
+from ._catalogue_sign_on import SHARED_NETWORK
 
 ADMINS = "authentik Admins"  # made by authentik, with the first account in it
 OUTPOST = "hearth"
+ROLES = "Hearth: roles"
 OUTPOST_TOKEN = "HEARTH_OUTPOST_TOKEN"
+
+NEEDED = (
+    "Default - Provider authorization flow (implicit consent)",
+    "Default - Provider invalidation flow",
+    "System - OAuth2 Provider - Scopes",
+    "System - Proxy Provider - Scopes",
+)
 
 Entry = dict[str, Any]
 
@@ -47,13 +55,15 @@ def blueprint(fleet: Mapping[str, Any]) -> dict[str, Any]:
     Every service with a public name is in it: those that no guard leads to authentik any more as `absent`.
     """
     services = [service for service in fleet["services"] if service["url"] and service["sign_on"]]
-    guarded = [service for service in services if asks_sign_on(service)]
+    guarded = [service for service in services if service["forward_auth"]]
     clients = [service for service in services if service["oidc"]]
     entries = [
+        *_needed(),
         *_groups([*guarded, *clients]),
         *(entry for service in guarded for entry in _guarded(service)),
+        *_roles(),
         *(entry for service in clients for entry in _client(service)),
-        *_outpost(fleet, guarded),
+        *(_outpost(fleet, guarded) if guarded else ()),
         *(entry for service in services for entry in _absent(service, guarded, clients)),
     ]
     return {"version": 1, "metadata": {"name": "Hearth"}, "entries": entries}
@@ -65,6 +75,13 @@ def groups_of(service: Mapping[str, Any]) -> list[str] | None:
         return list(service["groups"])
     only_admins = not {"sso", "oidc"} & {route["guard"] for route in service["http"]["routes"]}
     return [ADMINS] if only_admins else None
+
+
+def _needed() -> Iterator[Entry]:
+    """What authentik's own blueprints make, and ours refers to. It applies files in no order of its own."""
+    for name in NEEDED:
+        attrs = {"identifiers": {"name": name}, "required": True}
+        yield {"model": "authentik_blueprints.metaapplyblueprint", "attrs": attrs}
 
 
 def _groups(services: Sequence[Mapping[str, Any]]) -> Iterator[Entry]:
@@ -85,6 +102,17 @@ def _guarded(service: Mapping[str, Any]) -> Iterator[Entry]:
     }
     yield _entry("authentik_providers_proxy.proxyprovider", {"name": provider}, attrs, key=provider)
     yield from _application(service, provider)
+
+
+def _roles() -> Iterator[Entry]:
+    """The claim `roles` of the scope profile: never empty, because an application may take that for `as before`."""
+    is_admin = f"ak_is_group_member(request.user, name={json.dumps(ADMINS)})"
+    yield _entry(
+        "authentik_providers_oauth2.scopemapping",
+        {"name": ROLES},
+        {"scope_name": "profile", "expression": f'return {{"roles": ["admin" if {is_admin} else "user"]}}'},
+        key="roles",
+    )
 
 
 def _client(service: Mapping[str, Any]) -> Iterator[Entry]:
@@ -108,7 +136,8 @@ def _client(service: Mapping[str, Any]) -> Iterator[Entry]:
                 f"goauthentik.io/providers/oauth2/scope-{scope}",
             )
             for scope in scopes
-        ],
+        ]
+        + [Tag("KeyOf", "roles")],
     }
     yield _entry("authentik_providers_oauth2.oauth2provider", {"name": provider}, attrs, key=provider)
     yield from _application(service, provider)
@@ -130,7 +159,7 @@ def _application(service: Mapping[str, Any], provider: str) -> Iterator[Entry]:
     }
     yield _entry("authentik_core.application", {"slug": name}, attrs, key=name)
     policy = f"{name}-groups"
-    expression = _expression(groups_of(service))
+    expression = _expression(groups_of(service), needs_address=service["network"] != SHARED_NETWORK)
     yield _entry(
         "authentik_policies_expression.expressionpolicy",
         {"name": policy},
@@ -144,14 +173,18 @@ def _application(service: Mapping[str, Any], provider: str) -> Iterator[Entry]:
     )
 
 
-def _expression(groups: Sequence[str] | None) -> str:
-    if groups is None:
-        return "return True"
-    return f"return any(ak_is_group_member(request.user, name=name) for name in {json.dumps(groups)})"
+def _expression(groups: Sequence[str] | None, needs_address: bool) -> str:
+    """needs_address: the service knows people by their e-mail address, so all without one would be one person."""
+    member = f"any(ak_is_group_member(request.user, name=name) for name in {json.dumps(groups)})"
+    conditions = ["bool(request.user.email)"] if needs_address else []
+    conditions += [] if groups is None else [member]
+    return "return " + (" and ".join(conditions) or "True")
 
 
 def _outpost(fleet: Mapping[str, Any], guarded: Sequence[Mapping[str, Any]]) -> Iterator[Entry]:
     """The proxy outpost, whose list of providers is replaced by this one, and the account that it signs in with.
+
+    Not without providers, which authentik refuses.
 
     authentik makes account and token by itself where it finds none under exactly these names; then nobody would know
     the token.

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ._catalogue_sign_on import asks_sign_on
 from .view_traefik import ACCESS
 
 NAME = "sign-on"
@@ -39,7 +38,9 @@ def dynamic(fleet: Mapping[str, Any], host: str) -> dict[str, Any]:
     sign_on = fleet["sign_on"]
     if not sign_on or sign_on["host"] != host:
         return {}
-    guarded = [service for service in fleet["services"] if service["front"] == host and asks_sign_on(service)]
+    guarded = [
+        service for service in fleet["services"] if service["front"] == host and service["forward_auth"]
+    ]
     http = {
         "middlewares": {NAME: {"forwardAuth": _forward_auth(sign_on)}},
         "services": {NAME: {"loadBalancer": {"servers": [{"url": sign_on["outpost"]}]}}},

@@ -116,11 +116,11 @@ class Platform:
         listed = self.ssh(host, "docker ps -a --no-trunc --format '{{.Names}} {{.ID}}'")
         return dict(line.split() for line in listed.splitlines())
 
-    def secret(self, name: str) -> str:
+    def secret(self, name: str, host: str = "edge") -> str:
         """A secret's value, read as an operator would read it."""
         run = subprocess.run(
             [
-                *(BIN / "ansible", "-i", self.inventory, "edge", "-c", "local", "-o"),
+                *(BIN / "ansible", "-i", self.inventory, host, "-c", "local", "-o"),
                 *("--vault-password-file", LAB / "vault_pass"),
                 *("-m", "ansible.builtin.debug", "-a", f"var=vault_{name}"),
             ],

@@ -26,6 +26,21 @@ read_settings() {
   fi
 }
 
+# initdb insists on a user with a name. One that has none, by `--user` or `user:`, gets it from this library.
+with_a_name() {
+  if getent passwd "$(id -u)" > /dev/null; then
+    "$@"
+    return
+  fi
+  local library passwd group
+  library=$(find /usr/lib -name libnss_wrapper.so -print -quit)
+  passwd=$(mktemp) group=$(mktemp)
+  echo "postgres:x:$(id -u):$(id -g):PostgreSQL:$PGDATA:/bin/false" > "$passwd"
+  echo "postgres:x:$(id -g):" > "$group"
+  LD_PRELOAD=$library NSS_WRAPPER_PASSWD=$passwd NSS_WRAPPER_GROUP=$group "$@"
+  rm -f "$passwd" "$group"
+}
+
 init_files() {
   for file in /docker-entrypoint-initdb.d/*; do
     case "$file" in
@@ -44,7 +59,7 @@ sql() {
 initialise() {
   read_settings
   # shellcheck disable=SC2086 # several arguments in one variable, as the original documents it
-  initdb --username="$POSTGRES_USER" --pwfile=<(printf '%s\n' "${POSTGRES_PASSWORD:-}") ${POSTGRES_INITDB_ARGS:-}
+  with_a_name initdb --username="$POSTGRES_USER" --pwfile=<(printf '%s\n' "${POSTGRES_PASSWORD:-}") ${POSTGRES_INITDB_ARGS:-}
   local method
   method=${POSTGRES_HOST_AUTH_METHOD:-$(postgres -C password_encryption)}
   printf '\nhost all all all %s\n' "$method" >> "$PGDATA/pg_hba.conf"

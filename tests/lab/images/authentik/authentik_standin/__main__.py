@@ -1,4 +1,4 @@
-"""`ak server`, `ak worker` and `ak healthcheck`."""
+"""`ak server`, `ak worker`, `ak healthcheck` and `ak apply_blueprint PATH…`."""
 
 import os
 import signal
@@ -9,7 +9,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from .errors import SettingsError
+from .errors import BlueprintError, SettingsError
 from .log import log
 from .settings import Settings
 from .store import PostgresDatabase
@@ -24,8 +24,10 @@ VERSION_FILE = Path(__file__).with_name("VERSION")
 def main(arguments: list[str]) -> int:
     if arguments == ["healthcheck"]:
         return healthcheck()
+    if arguments[:1] == ["apply_blueprint"] and arguments[1:]:
+        return apply_blueprints(arguments[1:])
     if arguments not in (["server"], ["worker"]):
-        print("usage: ak server | worker | healthcheck", file=sys.stderr)
+        print("usage: ak server | worker | healthcheck | apply_blueprint PATH…", file=sys.stderr)
         return 2
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))
     try:
@@ -64,6 +66,21 @@ def wait_for_database(database: PostgresDatabase, version: str) -> bool:
         except RuntimeError as error:
             log("error", "migration refused", error=str(error))
             return False
+
+
+def apply_blueprints(paths: list[str]) -> int:
+    """Each file below the blueprints' folder at once, in this process; 1 for the first that is refused."""
+    from .blueprints import Discovery
+
+    try:
+        settings = Settings(dict(os.environ))
+        root = Path(settings.get("BLUEPRINTS_DIR", "/blueprints"))
+        for path in paths:
+            Discovery(PostgresDatabase(settings.database), root, log).apply_now(path)
+    except (BlueprintError, SettingsError, OSError) as error:
+        print(f"Blueprint invalid\n\t{error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 def healthcheck() -> int:

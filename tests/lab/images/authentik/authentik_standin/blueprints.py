@@ -224,6 +224,13 @@ class Discovery:
             objects.save(models.BLUEPRINT, instance)
             reconcile(objects)
 
+    def apply_now(self, path: str) -> None:
+        """Apply one file, whether it is registered or not. Raises BlueprintError and OSError."""
+        blueprint = parse((self._root / path).read_text(encoding="utf-8"))
+        with self._database.transaction() as objects:
+            apply(objects, blueprint, None, self._apply_named)
+            reconcile(objects)
+
     def _apply_named(self, identifiers: dict[str, Any], required: bool) -> None:
         with self._database.transaction() as objects:
             found = objects.find(models.BLUEPRINT, **identifiers)
