@@ -43,8 +43,8 @@ with_a_name() {
 
 init_files() {
   for file in /docker-entrypoint-initdb.d/*; do
+    # shellcheck disable=SC1090 # whatever the operator puts there
     case "$file" in
-      # shellcheck disable=SC1090 # whatever the operator puts there
       *.sh) if [ -x "$file" ]; then "$file"; else source "$file"; fi ;;
       *.sql) sql --dbname "$POSTGRES_DB" --file "$file" ;;
       *.sql.gz) gunzip --stdout "$file" | sql --dbname "$POSTGRES_DB" ;;
