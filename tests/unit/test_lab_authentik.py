@@ -53,8 +53,7 @@ def database() -> MemoryDatabase:
     """A server after its first start: the default blueprints have been applied."""
     database = MemoryDatabase()
     for path in sorted(SHIPPED.rglob("*.yaml")):
-        if path.name != "default-brand.yaml":
-            apply(database, path.read_text())
+        apply(database, path.read_text())
     return database
 
 

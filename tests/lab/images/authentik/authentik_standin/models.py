@@ -56,7 +56,7 @@ TOKEN_LIFETIME = timedelta(days=1)
 
 
 def random_text(length: int) -> str:
-    return "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(length))
+    return "".join(secrets.choice(string.ascii_letters + string.digits) for _index in range(length))
 
 
 def duration(text: str) -> timedelta:
