@@ -11,6 +11,8 @@ import base64
 import difflib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from ansible.plugins.action import ActionBase
 from ansible.template import trust_as_template
 from ansible.utils.display import Display
 
-from ..module_utils import catalogue, job, off
+from ..module_utils import catalogue, job, off, serials
 from ..module_utils.compare import differences, versions
 from ..module_utils.digest import digest
 from ..module_utils.secrets import presented
@@ -58,6 +60,7 @@ class ActionModule(ActionBase):
         # On the way through several versions the run's first look is of before the first of them.
         on_the_way = bool(task_vars.get("hearth_versions"))
         look = take_look(self, task_vars) if on_the_way else look_at(self, task_vars, service)
+        files, numbers = numbered(files, service, look["stacks"].get(name) or {})
         wanted = {file.path: (file.sha256, file.mode, file.owner) for file in files}
         before = (look["stacks"].get(name) or {}).get("state") or {}
         updates = new_versions(service, before)
@@ -67,7 +70,11 @@ class ActionModule(ActionBase):
         if reasons and self._task.diff:
             outcome["diff"] = diffs(files, look["stacks"].get(name, {}).get("files", {}))
         if reasons and not self._task.check_mode:
-            outcome.update(self._change(service, files, found.stamps, updates, task_vars))
+            outcome.update(
+                self._change(
+                    service, files, {"secrets": found.stamps, "serials": numbers}, updates, task_vars
+                )
+            )
         # What playbooks/verify.yml compares is no result of the run that it is part of.
         self._keep("compared" if task_vars.get("hearth_compares") else "results", outcome, service, before)
         return outcome
@@ -113,7 +120,7 @@ class ActionModule(ActionBase):
             )
             return "" if rendered is None else str(rendered)
 
-        return render_stack(templates, service, render)[0]
+        return render_stack(templates, {**service, "serial": serials.MARK}, render)[0]
 
     def _templates(self) -> Path:
         role = self._task._role
@@ -127,11 +134,11 @@ class ActionModule(ActionBase):
         self,
         service: dict[str, Any],
         files: list[File],
-        stamps: Mapping[str, Any],
+        more: Mapping[str, Any],
         updates: list[str],
         task_vars: dict[str, Any],
     ) -> dict[str, Any]:
-        plan = json.dumps({**change_plan(service, files), "secrets": stamps})
+        plan = json.dumps({**change_plan(service, files), **more})
         common = {"name": service["name"], "state_dir": service["state_dir"]}
         # Named here: where the connection breaks before the answer came, asking again starts nothing twice.
         identity = job.new_id()
@@ -197,6 +204,27 @@ class ActionModule(ActionBase):
         row["copy"] = (outcome.get("data") or {}).get("copy")
         row["exports_changed"] = before.get("exports") != service["exports"]
         platform_run.keep(f"{folder}/{service['host']}-{service['name']}", row)
+
+
+def numbered(
+    files: list[File], service: Mapping[str, Any], stack: Mapping[str, Any]
+) -> tuple[list[File], dict[str, int]]:
+    """The files with their numbers, for a service that has such; and the numbers by path (module_utils/serials.py)."""
+    floor = service["serial_floor"]
+    if floor is None:
+        return files, {}
+    before = serials.of_state(stack.get("state"))
+    numbers: dict[str, int] = {}
+    found = []
+    for file in files:
+        if serials.MARK.encode() in file.content:
+            there = stack.get("files", {}).get(file.path, {}).get("sha256")
+            content, numbers[file.path] = serials.settle(
+                file.content, there, before.get(file.path), floor, datetime.now(timezone.utc)
+            )
+            file = replace(file, content=content)
+        found.append(file)
+    return found, numbers
 
 
 def change_plan(service: Mapping[str, Any], files: list[File]) -> dict[str, Any]:

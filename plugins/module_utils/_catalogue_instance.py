@@ -71,7 +71,8 @@ def instance(
         "api": {"port": spec.api.port, "container": spec.api.container} if spec.api else None,
         "publish": None,
         "listens": _listens(spec, own["address"], variables),
-        "resolver": spec.resolver is not None,
+        "resolver": _resolver(spec, variables),
+        "serial_floor": variables[spec.serials.floor] if spec.serials else None,
         "dns": [],
         "extra_hosts": {},
         "serves": _serves(spec),
@@ -237,6 +238,13 @@ def _listens(spec: ServiceSpec, address: Any, variables: Mapping[str, Any]) -> l
         for name, listen in spec.listens.items()
         for protocol in listen.protocols
     ]
+
+
+def _resolver(spec: ServiceSpec, variables: Mapping[str, Any]) -> dict[str, Any] | None:
+    if spec.resolver is None:
+        return None
+    names = vars(spec.resolver)
+    return {**{key: variables[variable] for key, variable in names.items()}, "variables": dict(names)}
 
 
 def _serves(spec: ServiceSpec) -> dict[str, Any] | None:

@@ -19,41 +19,39 @@ def resolve_names(specs: Mapping[str, ServiceSpec], services: Sequence[dict[str,
     Only the names that a service needs, so that a new service elsewhere makes no container anew: those of the services
     that it uses, and of the sign-on service where it signs people in itself. After names and links are resolved.
     """
-    resolvers = [
-        service["address"]
-        for service in services
-        if service["resolver"] and _answers(specs[service["name"]], service)
-    ]
+    resolvers = [service["address"] for service in services if _answers(service)]
+    placed = {(service["host"], service["name"]): service for service in services}
+    addresses = {service["host"]: service["address"] for service in services}
+    sign_on = [service for service in services if specs[service["name"]].sign_on]
     for service in services:
         if resolvers and not service["resolver"]:
             service["dns"] = list(resolvers)
         elif not resolvers:
-            service["extra_hosts"] = _needed(specs, service, services)
+            service["extra_hosts"] = _needed(service, placed, sign_on, addresses)
 
 
-def _answers(spec: ServiceSpec, service: Mapping[str, Any]) -> bool:
-    port = service["variables"][spec.resolver.port] if spec.resolver else None
-    return port == _PORT and not _is_loopback(service["address"])
+def _answers(service: Mapping[str, Any]) -> bool:
+    resolver = service["resolver"]
+    return bool(resolver) and resolver["port"] == _PORT and not _is_loopback(service["address"])
 
 
 def _needed(
-    specs: Mapping[str, ServiceSpec], service: Mapping[str, Any], services: Sequence[Mapping[str, Any]]
+    service: Mapping[str, Any],
+    placed: Mapping[tuple[str, str], Mapping[str, Any]],
+    sign_on: Sequence[Mapping[str, Any]],
+    addresses: Mapping[str, Any],
 ) -> dict[str, str]:
-    used = {(item["host"], item["name"]) for providers in service["uses"].values() for item in providers}
-    signs_in = any(route["guard"] == "oidc" for route in (service["http"] or {}).get("routes", ()))
-    addresses = {item["host"]: item["address"] for item in services}
+    # One that meets the front door alone finds these names as the door's aliases there.
+    uses = service["uses"].values() if service["network"] == SHARED_NETWORK else ()
+    others = [placed[item["host"], item["name"]] for providers in uses for item in providers]
+    if any(route["guard"] == "oidc" for route in (service["http"] or {}).get("routes", ())):
+        # On its front door's host the front door itself has this name, as an alias in `frontend`.
+        others += [other for other in sign_on if (other["front"] or other["host"]) != service["host"]]
     found: dict[str, str] = {}
-    for other in services:
-        place = other["front"] or other["host"]
-        if specs[other["name"]].sign_on:
-            # On its front door's host the front door itself has this name, as an alias in `frontend`.
-            wanted = signs_in and place != service["host"]
-        elif service["network"] != SHARED_NETWORK:
-            wanted = False  # the front door, which it meets alone, has these names as aliases there
-        else:
-            wanted = (other["host"], other["name"]) in used
-        if wanted and other["fqdn"] and not _is_loopback(addresses[place]):
-            found.setdefault(other["fqdn"], addresses[place])
+    for other in others:
+        address = addresses.get(other["front"] or other["host"])
+        if other["fqdn"] and address and not _is_loopback(address):
+            found.setdefault(other["fqdn"], address)
     return dict(sorted(found.items()))
 
 

@@ -30,7 +30,7 @@ SAVED_LOG_LINES = 500
 _CHECK_SECONDS = 120.0
 _ENGINE_PATIENCE = 60.0
 _UNDO_PAUSE = 3.0
-_STATE_KEYS = ("name", "title", "project", "stack_dir", "digest", "exports", "secrets")
+_STATE_KEYS = ("name", "title", "project", "stack_dir", "digest", "exports", "secrets", "serials")
 _BEFORE_KEYS = ("id", "name", "service", "image", "image_id", "state", "health", "restarts", "started")
 
 _PREPARE = ("staged", "checked", "pulled", "kept")

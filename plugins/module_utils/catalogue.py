@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from . import secrets as secret_rules
+from . import view_dns
 from ._catalogue_acme import give_certificates
 from ._catalogue_instance import expand, instance
 from ._catalogue_links import link
@@ -63,6 +64,7 @@ def resolve(specs: Mapping[str, ServiceSpec], hosts: Sequence[Host]) -> Platform
         "hosts": {
             host.name: {
                 "address": settings[host.name]["address"],
+                "domain": settings[host.name]["domain"],
                 "tiers": [tier for tier in ("trusted", "compute") if tier in host.groups],
                 "services": runs_on.get(host.name, []),
                 "networks": _networks(services, host.name),
@@ -80,6 +82,7 @@ def resolve(specs: Mapping[str, ServiceSpec], hosts: Sequence[Host]) -> Platform
         "secrets": {name: describe(secret, specs) for name, secret in secrets.items()},
         "sign_on": sign_on,
     }
+    problems += view_dns.problems(fleet)
     return Platform(fleet, secrets, problems)
 
 

@@ -102,9 +102,23 @@ class Listen:
 
 @dataclass(frozen=True)
 class Resolver:
-    """Answers for the platform's names; `port` names the variable with the port it answers on."""
+    """Answers for the platform's names. Each value names a variable.
+
+    port: what it answers on; records: the operator's own; forwarders: addresses that it asks for other names;
+    resolves_for: networks for which it does, beside the platform.
+    """
 
     port: str
+    records: str
+    forwarders: str
+    resolves_for: str
+
+
+@dataclass(frozen=True)
+class Serials:
+    """Files with a number that grows when they change; `floor` names the variable with a number that it is above."""
+
+    floor: str
 
 
 @dataclass(frozen=True)
@@ -198,6 +212,7 @@ class ServiceSpec:
     api: Api | None = None
     listens: Mapping[str, Listen] = field(default_factory=dict)
     resolver: Resolver | None = None
+    serials: Serials | None = None
     front_door: Mapping[str, str] = field(default_factory=dict)
     sign_on: SignOn | None = None
     oidc: Oidc | None = None
@@ -245,6 +260,7 @@ def read(
     http = reader.mapping("http")
     api = reader.mapping("api")
     resolver = reader.mapping("resolver")
+    serials = reader.mapping("serials")
     serves = reader.mapping("serves")
     sign_on = reader.mapping("sign_on")
     oidc = reader.mapping("oidc")
@@ -270,6 +286,7 @@ def read(
             for key, value in reader.mapping("listens").items()
         },
         resolver=reader.make(Resolver, "resolver", resolver) if resolver else None,
+        serials=reader.make(Serials, "serials", serials) if serials else None,
         front_door=reader.mapping("front_door"),
         sign_on=reader.make(SignOn, "sign_on", sign_on) if sign_on else None,
         oidc=reader.make(Oidc, "oidc", {**oidc, "redirects": tuple(oidc.get("redirects", ()))})
@@ -394,8 +411,10 @@ def _check_names(spec: ServiceSpec) -> None:
         raise SpecError(f"{spec.name}: http needs the variable {spec.name}_hostname")
     for key, listen in spec.listens.items():
         _check_listen(spec, f"{spec.name}: listens.{key}", listen)
-    if spec.resolver and spec.resolver.port not in spec.variables:
-        raise SpecError(f"{spec.name}: resolver.port names {spec.resolver.port}, not in variables")
+    for part, value in (("resolver", spec.resolver), ("serials", spec.serials)):
+        for key, variable in vars(value).items() if value else ():
+            if variable not in spec.variables:
+                raise SpecError(f"{spec.name}: {part}.{key} names {variable}, not in variables")
     if spec.oidc and spec.oidc.secret not in {secret.name for secret in spec.secrets}:
         raise SpecError(f"{spec.name}: oidc.secret names {spec.oidc.secret}, which is not in secrets")
 

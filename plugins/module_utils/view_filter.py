@@ -77,13 +77,20 @@ def _api(fleet: Mapping[str, Any], service: Mapping[str, Any]) -> Iterator[dict[
 
 
 def _listens(fleet: Mapping[str, Any], service: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    # Hosts of the platform may have public addresses.
+    private = [*fleet["platform"]["private_ranges"], *every_source(fleet)]
+    open_to: dict[str, tuple[str, list[str] | None]] = {
+        "platform": ("the hosts of the platform", every_source(fleet)),
+        "private": ("private addresses and the hosts of the platform", private),
+        "anyone": ("everyone", None),
+    }
     for listen in service["listens"]:
-        private = listen["open_to"] == "private"
+        words, sources = open_to[listen["open_to"]]
         yield {
-            "what": f"{service['title']}, for {'private addresses' if private else 'the hosts of the platform'}",
+            "what": f"{service['title']}, for {words}",
             "address": listen["address"],
             "port": listen["port"],
             "protocol": listen["protocol"],
-            "sources": fleet["platform"]["private_ranges"] if private else every_source(fleet),
-            "containers": not private,
+            "sources": sources,
+            "containers": sources is not None,
         }

@@ -2,16 +2,19 @@
 """From a role's templates to the files of a stack, on the controller.
 
 Conventions (docs/architecture.md): compose.yaml.j2, env.<x>.j2 → .env.<x>, config/**, secrets/**. A template that
-renders to white space makes no file.
+renders to white space makes no file; one called *.files.j2 makes as many as it likes.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+_FILE = re.compile(r"^=== (\S+)\n", re.MULTILINE)
 
 Render = Callable[[str, Mapping[str, Any]], str]
 
@@ -42,7 +45,7 @@ def render_stack(templates: Path, service: Mapping[str, Any], render: Render) ->
     render: (template text, variables to add) → text. compose.yaml comes last, because it carries the hash of the rest.
     """
     files = [
-        file for source in _sources(templates) if (file := _render_one(templates, source, service, render))
+        file for source in _sources(templates) for file in _render_one(templates, source, service, render)
     ]
     digest = config_hash(files, service.get("reload", {}).get("paths", ()))
     compose = (templates / "compose.yaml.j2").read_text(encoding="utf-8")
@@ -69,14 +72,28 @@ def _sources(templates: Path) -> list[Path]:
     return found
 
 
-def _render_one(templates: Path, source: Path, service: Mapping[str, Any], render: Render) -> File | None:
+def _render_one(templates: Path, source: Path, service: Mapping[str, Any], render: Render) -> Iterator[File]:
     relative = source.relative_to(templates).as_posix()
     content = source.read_bytes()
     if relative.endswith(".j2"):
         relative = relative.removesuffix(".j2")
         content = render(content.decode(), {"service": service}).encode()
-    if not content.strip():
-        return None
+    if relative.endswith(".files"):
+        for path, part in _split(source, content.decode()):
+            yield _file(f"{relative.rpartition('/')[0]}/{path}", part.encode(), service)
+    elif content.strip():
+        yield _file(relative, content, service)
+
+
+def _split(source: Path, text: str) -> Iterator[tuple[str, str]]:
+    """The files of a template that makes several: each begins after a line `=== path`, beside the template."""
+    before, *parts = _FILE.split(text)
+    if before.strip():
+        raise ValueError(f"{source}: there is text before the first line `=== path`")
+    yield from zip(parts[::2], parts[1::2], strict=True)
+
+
+def _file(relative: str, content: bytes, service: Mapping[str, Any]) -> File:
     if relative.startswith("env."):
         return File("." + relative, content, "0600")
     if relative.startswith("secrets/"):

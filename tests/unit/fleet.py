@@ -65,7 +65,14 @@ NAMES = {
     "title": "Names",
     "tier": "trusted",
     "order": 10,
-    "variables": {"names_version": "5", "names_port": 53, "names_open_to": "private"},
+    "variables": {
+        "names_version": "5",
+        "names_port": 53,
+        "names_open_to": "private",
+        "names_records": [],
+        "names_forwarders": [],
+        "names_resolves_for": [],
+    },
     "images": {"names": {"name": "docker.io/some/names", "version": "names_version"}},
     "listens": {
         "dns": {
@@ -75,7 +82,12 @@ NAMES = {
             "open_to": "names_open_to",
         }
     },
-    "resolver": {"port": "names_port"},
+    "resolver": {
+        "port": "names_port",
+        "records": "names_records",
+        "forwarders": "names_forwarders",
+        "resolves_for": "names_resolves_for",
+    },
 }
 OPTIONS = {
     "gate": {

@@ -130,7 +130,7 @@ def test_names_and_their_users_go_stale_together():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"resolver": {"port": "names_prt"}}, "names_prt, not in variables"),
+        ({"resolver": {**NAMES["resolver"], "port": "names_prt"}}, "names_prt, not in variables"),
         ({"listens": {"dns": {**NAMES["listens"]["dns"], "port": "53"}}}, "listens.dns.port names 53"),
         ({"listens": {"dns": {**NAMES["listens"]["dns"], "protocols": ["dccp"]}}}, "udp and tcp"),
         (

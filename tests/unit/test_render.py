@@ -1,5 +1,6 @@
 """From templates to files: the conventions of docs/architecture.md."""
 
+import pytest
 from ansible_collections.hearth.llm.plugins.plugin_utils.render import File, config_hash, render_stack
 
 SERVICE = {"name": "gate", "secrets_owner": "65532:65532", "reload": {"paths": ["config/dynamic/"]}}
@@ -54,3 +55,16 @@ def test_the_hash_tells_a_renamed_file_from_a_changed_one():
     assert config_hash([File("config/a", b"1", "0644")], ()) != config_hash(
         [File("config/b", b"1", "0644")], ()
     )
+
+
+def test_a_template_may_make_several_files(tmp_path):
+    several = "=== zones/a\none\n=== zones/b\ntwo\n"
+    files = make(tmp_path, **{"config/zones.files.j2": several, "secrets/keys.files.j2": "=== a.key\nk\n"})
+    contents = {path: file.content for path, file in files.items() if path != "compose.yaml"}
+    assert contents == {"config/zones/a": b"one\n", "config/zones/b": b"two\n", "secrets/a.key": b"k\n"}
+    assert files["secrets/a.key"].mode == "0400"
+
+
+def test_text_that_belongs_to_no_file_is_an_error(tmp_path):
+    with pytest.raises(ValueError, match="before the first line"):
+        make(tmp_path, **{"config/zones.files.j2": "lost\n=== a\nx\n"})

@@ -65,7 +65,11 @@ def test_a_front_door_elsewhere_is_let_in_to_what_it_fronts():
 
 @pytest.mark.parametrize(
     ("open_to", "sources", "containers"),
-    [("private", list(PRIVATE_RANGES), False), ("platform", ["10.0.0.1", "10.0.0.2"], True)],
+    [
+        ("private", [*PRIVATE_RANGES, "10.0.0.1", "10.0.0.2"], True),
+        ("platform", ["10.0.0.1", "10.0.0.2"], True),
+        ("anyone", None, False),
+    ],
 )
 def test_what_a_service_listens_on_is_open_as_far_as_it_says(open_to, sources, containers):
     fleet = resolved(two_hosts())
