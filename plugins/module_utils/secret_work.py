@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from ._docker import environment
+from ._docker import SERVICE_LABEL, environment
 from .chat import _connect
 
 _PATIENCE = 30.0  # seconds for a service that has just become healthy to take a connection
@@ -122,17 +122,16 @@ def _filled(item: Any, value: str) -> Any:
     return item.replace("{secret}", value) if isinstance(item, str) else item
 
 
+def _docker(*arguments: str) -> str:
+    command = ["docker", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env=environment(), check=False).stdout
+
+
 def address(container: str) -> str:
-    """A container's address in the first of its networks. Raises WorkError."""
+    """A container's address in the first of its networks; of one that has replicas, any one's. Raises WorkError."""
     form = "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}"
-    done = subprocess.run(
-        ["docker", "container", "inspect", "--format", form, container],
-        capture_output=True,
-        text=True,
-        env=environment(),
-        check=False,
-    )
-    found = done.stdout.split()
+    replicas = _docker("ps", "--quiet", "--filter", f"label={SERVICE_LABEL}={container}").split()
+    found = _docker("container", "inspect", "--format", form, container, *replicas).split()
     if not found:
         raise WorkError(f"the container {container} is not there, or has no address")
     return found[0]
