@@ -177,11 +177,23 @@ def _settle(host: Host) -> None:
     line = shlex.quote(ssh.public_key().strip())
     execute(host, f"mkdir -p -m 0700 /root/.ssh && printf '%s\\n' {line} > /root/.ssh/authorized_keys")
     ssh.trust(host, execute(host, "cat /etc/ssh/ssh_host_ed25519_key.pub"))
+    execute(host, _further_addresses(host))
     if host.engine:
         _wait_for_engine(host)
     result = subprocess.run(ssh.command(host, "true"), capture_output=True, text=True, check=False)
     if result.returncode != 0:
         raise LabError(f"{host.name} does not let the lab's key in: {result.stderr.strip()}")
+
+
+def _further_addresses(host: Host) -> str:
+    """The script that gives a host its addresses beside the one that Docker knows; they are gone after a boot."""
+    # To its own IPv6 address a host goes by lo.
+    lines = ["set -e", "sysctl -qw net.ipv6.conf.lo.disable_ipv6=0 net.ipv6.conf.eth0.disable_ipv6=0"]
+    lines += [
+        f"ip address replace {address} dev eth0{' nodad' if ':' in address else ''}" for address in host.also
+    ]
+    lines += [f"ip route replace {network} dev eth0" for network in table.beside()]
+    return "\n".join(lines)
 
 
 def _wait_for_engine(host: Host) -> None:

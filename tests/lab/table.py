@@ -62,12 +62,15 @@ class Image:
 
 @dataclass(frozen=True)
 class Host:
-    """A row of hosts.yml: addresses are IPv4 on the lab's network; `engine` says whether it runs Docker."""
+    """A row of hosts.yml: `address` is IPv4 on the lab's network, `also` further ones on the same wire, with their
+    prefix; `engine` says whether it runs Docker.
+    """
 
     name: str
     address: str
     images: list[str]
     engine: bool = True
+    also: list[str] = field(default_factory=list)
 
     @property
     def container(self) -> str:
@@ -99,6 +102,11 @@ def network() -> tuple[str, str]:
     """The lab network's name and subnet."""
     row = _hosts_file()["network"]
     return PREFIX.rstrip("-"), _here(row["subnet"])
+
+
+def beside() -> list[str]:
+    """Networks on the same wire that hosts reach without an address in them."""
+    return list(_hosts_file()["network"]["beside"])
 
 
 def _here(address: str) -> str:
