@@ -214,6 +214,32 @@ class TestLimits:
         assert ask(host, "/v1/chat/completions", other, QUESTION).status == 200
 
 
+def test_a_clients_key_is_replaced_without_a_restart_and_the_old_one_is_refused(host: Host) -> None:
+    name = "litellm_client_everything"
+    old, started = secret(name), container(host)["State"]["StartedAt"]
+    command = [
+        "ansible-playbook",
+        "-i",
+        os.environ["MOLECULE_INVENTORY_FILE"],
+        "playbooks/rotate-secrets.yml",
+    ]
+    run = subprocess.run(
+        [*command, "-e", f"@{ROOT}/.lab/images.yml", "-e", f"secret={name}"],
+        cwd=ROOT,
+        env={**os.environ, "ANSIBLE_VAULT_PASSWORD_FILE": str(ROOT / "molecule/shared/vault-password.sh")},
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout
+    new = secret(name)
+    assert new != old
+    assert (ask(host, "/v1/models", old).status, ask(host, "/v1/models", new).status) == (401, 200)
+    assert container(host)["State"]["StartedAt"] == started
+    assert old not in run.stdout
+    assert new not in run.stdout
+
+
 def test_neither_keys_nor_prompts_are_in_the_log(host: Host, master_key: str, probe_key: str) -> None:
     ask(host, "/v1/chat/completions", probe_key, QUESTION)
     ask(host, "/v1/chat/completions", "sk-unknown-0123456789", QUESTION)

@@ -6,14 +6,16 @@ and `wiki`, a page behind a password at the front door.
 
 from __future__ import annotations
 
+import base64
 import http.client
 import json
-import shutil
+import shlex
+import socket
 import ssl
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,16 +31,18 @@ from ...lab import table
 HOST = "solo"
 ADDRESS = table.hosts()[HOST].address
 HERE = Path(__file__).parent
-IMAGES = ("traefik", "socket-proxy", "litellm", "open-webui", "ollama", "postgres")
-STACKS = ["ollama", "store", "litellm", "openwebui", "traefik", "wiki"]
+IMAGES = ("traefik", "socket-proxy", "litellm", "open-webui", "ollama", "postgres", "qdrant")
+STACKS = ("ollama", "store", "litellm", "openwebui", "traefik", "wiki")
+# Those that start within seconds; between them they are rotated by a restart, in place, and with both values valid.
+SMALL = ("store", "qdrant", "traefik", "wiki")
 QUESTION = {"model": "tiny", "max_tokens": 2, "messages": [{"role": "user", "content": "hello"}]}
 
 
-def inventory() -> dict[str, Any]:
+def inventory(stacks: Sequence[str]) -> dict[str, Any]:
     model = ROOT / "tests" / "lab" / "model"
     here = {
         "ansible_host": ADDRESS,
-        "stacks": STACKS,
+        "stacks": list(stacks),
         "litellm_clients": [{"name": "team"}],
         "traefik_users": [{"name": "reader"}],
         "wiki_guard": "basic",
@@ -72,10 +76,11 @@ def inventory() -> dict[str, Any]:
 class Secure(Platform):
     """The platform, its doors, and its vault as an operator reads it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, stacks: Sequence[str]) -> None:
         super().__init__(folder)
+        self.stacks = stacks
         (folder / "group_vars" / "all").mkdir(parents=True)
-        (folder / "hosts.yml").write_text(yaml.safe_dump(inventory()))
+        (folder / "hosts.yml").write_text(yaml.safe_dump(inventory(stacks)))
         self.vault = folder / "group_vars" / "all" / "vault.yml"
         self.ca = folder.parent / "ca.crt"
 
@@ -131,14 +136,15 @@ class Secure(Platform):
             return answer.status, text
 
     def inside(self, container: str, port: int, path: str, **headers: str) -> int:
-        """The status that a container answers a neighbour with, past the front door."""
-        options = " ".join(f"-H '{name}: {value}'" for name, value in headers.items())
+        """The status that a container answers the host itself with, past the front door."""
         form = "{{.NetworkSettings.Networks.frontend.IPAddress}}"
-        command = (
-            f"docker exec open-webui curl -s -o /dev/null -w '%{{http_code}}' {options} "
-            f"http://$(docker inspect -f '{form}' {container}):{port}{path}"
+        asked = json.dumps({"port": port, "path": path, "headers": headers})
+        program = (
+            "import http.client,json,sys; a=json.loads(sys.argv[2]); c=http.client.HTTPConnection(sys.argv[1],"
+            "a['port'],timeout=60); c.request('GET',a['path'],headers=a['headers']); print(c.getresponse().status)"
         )
-        return int(self.host(command))
+        address = f"$(docker inspect -f {shlex.quote(form)} {container})"
+        return int(self.host(f"python3 -c {shlex.quote(program)} {address} {shlex.quote(asked)}"))
 
     def chats(self, key: str) -> int:
         """The status of a question with a client's key."""
@@ -152,18 +158,24 @@ class Secure(Platform):
         """Everything takes what stands in the vault now, and nothing is half done."""
         now = self.secrets()
         assert not [name for name in now if name.endswith("_previous")]
-        assert self.chats(now["vault_litellm_client_team"]) == 200
-        assert self.chats(now["vault_litellm_probe_key"]) == 200
         assert self.basic(now["vault_traefik_user_reader"]) == 404  # past the guard; wiki has no pages
-        status, answer = self.sign_in(now["vault_openwebui_admin_password"])
-        assert status == 200, answer
-        models = self.ask("chat", "/api/models", Authorization=f"Bearer {answer['token']}")[1]
-        assert [model["id"] for model in models["data"]] == ["tiny"]
         assert self.store(now["vault_store_password"])
+        if "qdrant" in self.stacks:
+            assert self.vectors(now["vault_qdrant_api_key"]) == 200
+        if "litellm" in self.stacks:
+            assert self.chats(now["vault_litellm_client_team"]) == 200
+            assert self.chats(now["vault_litellm_probe_key"]) == 200
+        if "openwebui" in self.stacks:
+            status, answer = self.sign_in(now["vault_openwebui_admin_password"])
+            assert status == 200, answer
+            models = self.ask("chat", "/api/models", Authorization=f"Bearer {answer['token']}")[1]
+            assert [model["id"] for model in models["data"]] == ["tiny"]
+
+    def vectors(self, key: str) -> int:
+        """The status that the vector database answers this key with."""
+        return self.inside("qdrant", 6333, "/collections", **{"api-key": key})
 
     def basic(self, password: str) -> int:
-        import base64
-
         pair = base64.b64encode(f"reader:{password}".encode()).decode()
         return self.ask("wiki", "/", Authorization=f"Basic {pair}")[0]
 
@@ -184,8 +196,6 @@ class _Connection(http.client.HTTPSConnection):
         self._tls = context
 
     def connect(self) -> None:
-        import socket
-
         plain = socket.create_connection((ADDRESS, 443), self.timeout)
         self.sock = self._tls.wrap_socket(plain, server_hostname=self.host)
 
@@ -230,18 +240,26 @@ def _status(platform: Secure, key: str) -> int | str:
         return type(error).__name__
 
 
-@pytest.fixture(scope="session")
-def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secure]:
+def deployed(folder: Path, stacks: Sequence[str]) -> Iterator[Secure]:
+    """A platform of these stacks with a vault of its own, until the tests that use it have ended."""
     subprocess.run([BIN / "python", "-m", "tests.lab", "up", HOST], cwd=ROOT, check=True)
     subprocess.run([BIN / "python", "-m", "tests.lab", "load", HOST, *IMAGES], cwd=ROOT, check=True)
     subprocess.run(["make", "--silent", ".lab/vault_pass"], cwd=ROOT, check=True)
-    folder = tmp_path_factory.mktemp("secure")
-    found = Secure(folder / "inventory")
+    found = Secure(folder / "inventory", stacks)
     # Data of an earlier run belongs to secrets that are gone.
-    found.host("rm -rf /srv/docker/openwebui /srv/docker/store")
+    found.host("rm -rf /srv/docker/openwebui /srv/docker/store /srv/docker/qdrant")
     found.play("secrets").succeeded()
     found.deploy().succeeded()
     found.ca.write_text(found.host("cat /srv/docker/traefik/certificates/ca.crt"))
     yield found
     found.play("stop-stacks")
-    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secure]:
+    yield from deployed(tmp_path_factory.mktemp("secure"), STACKS)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secure]:
+    yield from deployed(tmp_path_factory.mktemp("small"), SMALL)
