@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 Fleet = Mapping[str, Any]
 Service = Mapping[str, Any]
@@ -78,7 +79,7 @@ def cells(fleet: Fleet, image_ports: Callable[[str], list[int]]) -> list[Cell]:
         Cell(origin, target, credentials, _expected(fleet, origin, target, credentials))
         for target in targets(fleet, image_ports)
         for origin in origins(fleet)
-        if _is_tried(origin, target)
+        if _is_tried(origin, target) and not _is_anyones_guess(fleet, origin, target)
         for credentials in ((False, True) if target.way == "route" else (False,))
     ]
 
@@ -164,16 +165,30 @@ def _is_tried(origin: Origin, target: Target) -> bool:
     )
 
 
+def _is_anyones_guess(fleet: Fleet, origin: Origin, target: Target) -> bool:
+    """A port that the image declares, of a container that its neighbours may talk to: whether it listens there depends
+    on its settings, of which the catalogue knows nothing.
+    """
+    service = _service(fleet, target)
+    declared = {side["port"] for side in (service["http"], service["api"]) if side}
+    declared |= {port for port in service["front_door"].values() if isinstance(port, int)}
+    declared |= {port for container, port in _outpost(fleet) if container == target.container}
+    beside = origin.kind == "container" and origin.host == target.host
+    guessed = target.way in ("name", "direct") and target.port not in declared
+    return beside and guessed and _is_shared(fleet, service, target)
+
+
+def _service(fleet: Fleet, target: Target) -> Service:
+    def is_it(service: Service) -> bool:
+        if target.way == "route":
+            return service["fqdn"] == target.fqdn
+        return (service["name"], service["host"]) == (target.service, target.host)
+
+    return next(service for service in fleet["services"] if is_it(service))
+
+
 def _expected(fleet: Fleet, origin: Origin, target: Target, credentials: bool) -> str:
-    service = (
-        next(
-            item
-            for item in fleet["services"]
-            if (item["name"], item["host"]) == (target.service, target.host)
-        )
-        if target.way != "route"
-        else next(item for item in fleet["services"] if item["fqdn"] == target.fqdn)
-    )
+    service = _service(fleet, target)
     if target.way == "address":
         return REACHED if _admitted(fleet, origin, service, target) else CLOSED
     if target.way == "route":
@@ -187,10 +202,14 @@ def _is_shared(fleet: Fleet, service: Service, target: Target) -> bool:
     sides = {side["container"] for side in (service["http"], service["api"]) if side}
     if service["front_door"]:
         sides.add(service["name"])
-    outpost = (fleet["sign_on"] or {}).get("outpost") or ""
-    return (service["network"] == "frontend" and target.container in sides) or (
-        outpost == f"http://{target.container}:{target.port}"
-    )
+    outposts = {container for container, _port in _outpost(fleet)}
+    return (service["network"] == "frontend" and target.container in sides) or target.container in outposts
+
+
+def _outpost(fleet: Fleet) -> list[tuple[str | None, int | None]]:
+    """Container and port of the sign-on's outpost, if there is one: Traefik talks to it."""
+    url = urlsplit(fleet["sign_on"]["outpost"]) if fleet["sign_on"] else None
+    return [(url.hostname, url.port)] if url else []
 
 
 def _admitted(fleet: Fleet, origin: Origin, service: Service, target: Target) -> bool:

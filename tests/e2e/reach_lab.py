@@ -26,9 +26,14 @@ Row = tuple[Cell, str]
 
 
 class ReachLab:
-    """Tries cells; between `open` and `close` the helpers are there. headers: service → what it takes for a key."""
+    """Tries cells; between `open` and `close` the helpers are there.
 
-    def __init__(self, fleet: Mapping[str, Any], headers: Mapping[str, Mapping[str, str]]) -> None:
+    headers: (service, guard) → what a request with credentials has.
+    """
+
+    def __init__(
+        self, fleet: Mapping[str, Any], headers: Mapping[tuple[str, str], Mapping[str, str]]
+    ) -> None:
         self.fleet = fleet
         self.headers = headers
         self.hosts = [name for name, host in fleet["hosts"].items() if host["services"]]
@@ -61,11 +66,10 @@ class ReachLab:
             self.addresses[key] = [network["IPAddress"] for network in networks if network["IPAddress"]]
 
     def has_credentials(self, cell: Cell) -> bool:
-        return (
-            not cell.credentials
-            or cell.target.guard in ("open", "internal")
-            or cell.target.service in self.headers
-        )
+        """Whether there is what the cell asks for; who is let in without needs nothing."""
+        target = cell.target
+        needs = cell.credentials and target.guard not in ("open", "oidc", "internal")
+        return not needs or (target.service, target.guard) in self.headers
 
     def wrong(self, cells: Iterable[Cell]) -> list[str]:
         """The cells that did not come out as expected, in words. Those that failed are tried once more, patiently."""
@@ -118,7 +122,7 @@ class ReachLab:
         told: dict[str, Any] = {"address": address, "port": target.port, "protocol": target.protocol}
         told |= {"timeout": timeout, "source": SOURCES.get(cell.origin.kind)}
         if target.way == "route":
-            headers = self.headers.get(target.service, {}) if cell.credentials else {}
+            headers = self.headers.get((target.service, target.guard or ""), {}) if cell.credentials else {}
             told |= {"host": target.fqdn, "path": target.path, "headers": headers}
         return told
 

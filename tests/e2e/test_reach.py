@@ -39,7 +39,7 @@ def fleet(platform: Any) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def lab(platform: Any, fleet: dict[str, Any]) -> Iterator[ReachLab]:
-    headers = {"litellm": {"Authorization": f"Bearer {platform.secret('litellm_probe_key')}"}}
+    headers = {("litellm", "key"): {"Authorization": f"Bearer {platform.secret('litellm_probe_key')}"}}
     found = ReachLab(fleet, headers)
     found.open()
     yield found
