@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Standard input: the new password, the old one. Over the local socket the server asks for none.
 IFS= read -r new
 printf "ALTER ROLE store PASSWORD '%s';" "$(printf %s "$new" | sed "s/'/''/g")" |

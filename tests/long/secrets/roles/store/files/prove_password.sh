@@ -1,7 +1,8 @@
+# shellcheck shell=sh
 # Standard input: a password. From the container's own address the server asks for it, from 127.0.0.1 it does not.
 IFS= read -r PGPASSWORD
 export PGPASSWORD
-said=$(psql --no-psqlrc --host "$(hostname -i)" --username store --dbname store --command 'select 1' 2>&1) && exit 0
+said=$(psql --no-psqlrc --host "$(cat /etc/hostname)" --username store --dbname store --command 'select 1' 2>&1) && exit 0
 case $said in *'password authentication failed'*) exit 10 ;; esac
 echo "$said" >&2
 exit 1
