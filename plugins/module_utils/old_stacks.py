@@ -23,7 +23,8 @@ SUFFIX = "before-hearth"
 _FOLDER_LABEL = "com.docker.compose.project.working_dir"
 _PROJECT_LABEL = "com.docker.compose.project"
 _VERSION_LABEL = "org.opencontainers.image.version"
-_STOP_SECONDS = 120.0
+# A host that starts many containers at once is slow, and giving up in the middle helps nobody.
+_PATIENCE = 300.0
 
 
 def look(docker: Docker, folders: Sequence[str], targets: Iterable[str], state_dir: str) -> dict[str, Any]:
@@ -94,7 +95,7 @@ def let_go(docker: Docker, folders: Iterable[str], state_dir: str) -> list[str]:
 
 def _do(docker: Docker, step: Mapping[str, Any]) -> None:
     if step["do"] == "stop":
-        _checked(docker, "stop", step["container"], timeout=_STOP_SECONDS)
+        _checked(docker, "stop", step["container"])
     elif step["do"] == "rename":
         _checked(docker, "rename", step["container"], step["to"])
     elif step["do"] == "move":
@@ -163,8 +164,8 @@ def _inspect(docker: Docker, containers: Sequence[str]) -> list[dict[str, Any]]:
     return found
 
 
-def _checked(docker: Docker, *arguments: str, **options: Any) -> str:
-    answer = docker.call(*arguments, **options)
+def _checked(docker: Docker, *arguments: str) -> str:
+    answer = docker.call(*arguments, timeout=_PATIENCE)
     if not answer.good:
         raise EngineError(answer.reason)
     return answer.out
