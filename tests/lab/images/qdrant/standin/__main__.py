@@ -1,0 +1,5 @@
+"""What ./qdrant runs."""
+
+from .server import main
+
+main()
