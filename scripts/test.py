@@ -54,14 +54,18 @@ FIRST = [
     Stage("lab hosts", [[PYTHON, "-m", "tests.lab", "up"], [*PYTEST, "tests/lab"]]),
 ]
 # On the host `solo`.
-MOLECULE = [Stage("molecule", [["scripts/molecule.sh"]])]
+SIGN_ON, QUICK_START = "tests/e2e/test_sign_on.py", "tests/e2e/test_quick_start.py"
+SOLO = [
+    Stage("molecule", [["scripts/molecule.sh"]]),
+    Stage("sign-on", [[*PYTEST, SIGN_ON]]),
+]
 # On this machine's engine and on the other hosts.
 PLATFORM = [
     Stage("unit on Docker", [[*PYTEST, "-m", "docker or lab", "tests/unit"]]),
-    Stage("quick start", [[*PYTEST, "tests/e2e/test_quick_start.py"]]),
-    Stage("end to end", [[*PYTEST, "tests/e2e", "--ignore=tests/e2e/test_quick_start.py"]]),
+    Stage("quick start", [[*PYTEST, QUICK_START]]),
+    Stage("end to end", [[*PYTEST, "tests/e2e", f"--ignore={QUICK_START}", f"--ignore={SIGN_ON}"]]),
 ]
-STAGES = [*FIRST, *MOLECULE, *PLATFORM]
+STAGES = [*FIRST, *SOLO, *PLATFORM]
 STOPPED = threading.Event()
 
 
@@ -172,7 +176,7 @@ def main() -> int:
     try:
         for stage in FIRST:
             code = code or (run_stage(stage, _show) if stage.commands else await_images(stage, images))
-        code = code or run_side_by_side([PLATFORM, MOLECULE])
+        code = code or run_side_by_side([PLATFORM, SOLO])
     finally:
         STOPPED.set()  # an interrupted run leaves nothing running either
         if images.poll() is None:
