@@ -103,7 +103,7 @@ def ensure_network() -> None:
     """The lab's network; made once."""
     name, subnet = table.network()
     client = engine.client()
-    if client.networks.list(names=[name], filters=FILTER):
+    if any(network.name == name for network in client.networks.list(filters=FILTER)):
         return
     pool = docker.types.IPAMPool(subnet=subnet)
     client.networks.create(
