@@ -45,15 +45,17 @@ def resolve_sign_on(
 def _sign_on(
     specs: Mapping[str, ServiceSpec], services: Sequence[Mapping[str, Any]], problems: list[Problem]
 ) -> dict[str, Any] | None:
-    offers = [service for service in services if specs[service["name"]].sign_on]
-    for other in offers[1:]:
-        expected = f"{offers[0]['name']} on {offers[0]['host']} is the platform's single sign-on already"
+    found = [(service, specs[service["name"]].sign_on) for service in services]
+    offers = [(service, sign_on) for service, sign_on in found if sign_on]
+    for other, _sign_on in offers[1:]:
+        expected = (
+            f"{offers[0][0]['name']} on {offers[0][0]['host']} is the platform's single sign-on already"
+        )
         remedy = f"leave {other['name']} out of one of them"
         problems.append(Problem(other["host"], "stacks", other["name"], expected, remedy))
     if not offers:
         return None
-    service, sign_on = offers[0], specs[offers[0]["name"]].sign_on
-    assert sign_on is not None  # what makes it an offer
+    service, sign_on = offers[0]
     if service["front"] != service["host"]:
         expected = "single sign-on runs beside the front door, and this host has none"
         remedy = (

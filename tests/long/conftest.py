@@ -17,7 +17,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -228,8 +228,8 @@ def version_here() -> str:
 @pytest.fixture(scope="session")
 def solo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Solo]:
     """The whole platform on the host `solo`, deployed once."""
-    with whole_platform(tmp_path_factory.mktemp("solo")) as found:
-        yield found
+    with ExitStack() as stack:
+        yield stack.enter_context(whole_platform(tmp_path_factory.mktemp("solo")))
 
 
 @pytest.fixture

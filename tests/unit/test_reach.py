@@ -82,7 +82,10 @@ def test_a_wider_door_lets_strangers_knock_and_the_route_turns_them_away():
 
 def test_an_answer_is_told_from_a_guards():
     fleet = {"sign_on": {"fqdn": "auth.lan"}}
-    tell = lambda **answer: reach.outcome({"reached": True, "location": "", **answer}, fleet)  # noqa: E731
+
+    def tell(**answer):
+        return reach.outcome({"reached": True, "location": "", **answer}, fleet)
+
     assert tell() == REACHED
     assert tell(status=200) == tell(status=307, location="/login") == tell(status=405) == ANSWERED
     assert tell(status=302, location="https://auth.lan/o") == tell(status=403) == TURNED_AWAY

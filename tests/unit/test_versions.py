@@ -3,7 +3,7 @@
 import pytest
 from ansible_collections.hearth.llm.plugins.module_utils import moves, versions
 
-QDRANT = ["v1.15.5", "v1.16.3", "v1.17.0", "v1.17.1", "v1.18.2", "v1.19.0"]
+QDRANT = ("v1.15.5", "v1.16.3", "v1.17.0", "v1.17.1", "v1.18.2", "v1.19.0")
 AUTHENTIK = ["2025.10.4", "2025.12.3", "2026.2.4", "2026.5.2", "2026.5.3", "2026.8.3"]
 
 
@@ -18,7 +18,7 @@ def service(path="one_minor", known=QDRANT, wanted="v1.19.0", reversible=False):
             "reversible": reversible,
             "why": "it migrates",
             "variables": {"db": "store_version", "side": "store_side_version"},
-            "versions": {"store_version": {"path": path, "known": known}},
+            "versions": {"store_version": {"path": path, "known": list(known)}},
         },
     }
 
