@@ -20,7 +20,7 @@ from .browser import Browser, browser
 from .conftest import BIN, LAB, ROOT, Platform
 
 SOLO = table.hosts()["solo"].address
-CHAT, AUTH, GATEWAY = (f"https://{name}.hearth.lan" for name in ("chat", "auth", "openai"))
+CHAT, AUTH, GATEWAY, PAD = (f"https://{name}.hearth.lan" for name in ("chat", "auth", "openai", "pad"))
 REFUSED = ("000", "404", "500", "502", "503")
 
 # From inside a container: can the chat be reached past the front door, by its name or by any of its addresses?
@@ -73,7 +73,7 @@ def solo() -> Solo:
     main.write_text(text.replace("(inventory_dir ~ '/../../.lab') | realpath", f"'{LAB}'"))
     solo = {
         "ansible_host": SOLO,
-        "stacks": ["ollama", "litellm", "openwebui", "authentik", "traefik"],
+        "stacks": ["ollama", "litellm", "openwebui", "rustpad", "authentik", "traefik"],
         "openwebui_guard": "oidc",
         "openwebui_groups": ["family", "authentik Admins"],
     }
@@ -176,6 +176,22 @@ class TestManagementOfTheGateway:
         assert page.fetch("/model/info")[0] == 401
 
 
+class TestPad:
+    def test_one_signs_in_writes_and_finds_it_again(self, solo: Solo, page: Browser) -> None:
+        page.open(f"{PAD}/#shared")
+        page.sign_in(AUTH, "akadmin", solo.admin_password)
+        page.at(PAD)
+        assert page.fetch("/api/stats")[0] == 200
+        page.open(f"{PAD}/#shared")
+        page.fill("textarea", "written behind the sign-on")
+        page.wait(lambda: "behind the sign-on" in page.fetch("/api/text/shared")[1], "what was written")
+
+    def test_nobody_else_reads_or_writes(self, solo: Solo) -> None:
+        upgrade = ("-H", "Connection: Upgrade", "-H", "Upgrade: websocket", "-H", "Sec-WebSocket-Version: 13")
+        assert solo.status(f"{PAD}/api/text/shared") == "302"
+        assert solo.status(f"{PAD}/api/socket/shared", *upgrade, "-H", "Sec-WebSocket-Key: AAAA") == "302"
+
+
 class TestChatByTrustedHeader:
     @pytest.fixture(scope="class", autouse=True)
     def header(self, solo: Solo) -> None:
@@ -224,7 +240,7 @@ class TestChatByTrustedHeader:
 class TestTheDayAuthentikIsBroken:
     """Last, because it stops authentik."""
 
-    ROUTES = (f"{CHAT}/", f"{CHAT}/api/config", f"{GATEWAY}/", f"{GATEWAY}/model/info")
+    ROUTES = (f"{CHAT}/", f"{CHAT}/api/config", f"{GATEWAY}/", f"{PAD}/", f"{PAD}/api/stats")
 
     def test_without_its_outpost_every_guarded_route_is_shut(self, solo: Solo) -> None:
         assert {solo.status(url) for url in self.ROUTES} == {"302"}
