@@ -1,4 +1,4 @@
-# shellcheck shell=sh
+# shellcheck shell=sh disable=SC3028  # Docker sets it in every container
 # Standard input: a password. From the container's own address PostgreSQL asks for it, from 127.0.0.1 it does not.
 IFS= read -r PGPASSWORD
 export PGPASSWORD
