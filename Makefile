@@ -76,6 +76,7 @@ e2e: dev ## The two-host end-to-end test
 
 test-long: dev .lab/vault_pass ## Fault and property tests on two lab hosts; not part of `make test` [HEARTH_SEED=]
 	@$(BIN)/pytest -s tests/long
+	@scripts/molecule.sh migrate
 
 bench: dev ## Measure speed and memory against their limits, on two lab hosts [ONLY=deploy]
 	@PYTHONPATH=.:collections $(BIN)/python -m tests.bench $(ONLY)

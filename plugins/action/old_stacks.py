@@ -50,14 +50,14 @@ class ActionModule(ActionBase):
             found = self._module(task_vars, state="planned", targets=targets)["found"]
         made = old_structure.plan(host, found, services, arguments["fresh_start"], arguments["drop"])
         problems = list(made.problems)
-        if found["folders"] or found["containers"]:
+        there = bool(found["folders"] or found["containers"])
+        if there:
             variables = {name: resolved(self, task_vars, name) for name in _CARRIED}
             problems += old_structure.inventory_problems(host, services, variables)
-        for line in made.lines or ["has nothing of the old structure"]:
+        for line in made.lines if there else ["has nothing of the old structure"]:
             Display().display(f" {host:<7} {line}")
         if problems:
             return refusal(report(problems, f"in the way of leaving the old structure on {host}"))
-        there = bool(found["folders"] or found["containers"])
         facts = {"steps": made.steps, "services": made.services, "there": there}
         return {"ansible_facts": {_PLAN: facts}}
 
