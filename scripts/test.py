@@ -53,6 +53,8 @@ FIRST = [
     Stage("lab images", []),  # waits for what was started beside the stages above
     Stage("lab hosts", [[PYTHON, "-m", "tests.lab", "up"], [*PYTEST, "tests/lab"]]),
 ]
+# Minutes of reboots and restarts: `make test-long`.
+TRUST_ZONES = "tests/e2e/test_trust_zones.py"
 # On the host `solo`.
 SIGN_ON, QUICK_START = "tests/e2e/test_sign_on.py", "tests/e2e/test_quick_start.py"
 SOLO = [
@@ -63,7 +65,10 @@ SOLO = [
 PLATFORM = [
     Stage("unit on Docker", [[*PYTEST, "-m", "docker or lab", "tests/unit"]]),
     Stage("quick start", [[*PYTEST, QUICK_START]]),
-    Stage("end to end", [[*PYTEST, "tests/e2e", f"--ignore={QUICK_START}", f"--ignore={SIGN_ON}"]]),
+    Stage(
+        "end to end",
+        [[*PYTEST, "tests/e2e", *(f"--ignore={name}" for name in (QUICK_START, SIGN_ON, TRUST_ZONES))]],
+    ),
 ]
 STAGES = [*FIRST, *SOLO, *PLATFORM]
 STOPPED = threading.Event()

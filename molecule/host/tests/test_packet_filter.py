@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from testinfra.host import Host
 
-STRANGER, NEIGHBOUR = "198.51.100.2", "10.99.0.2"
+STRANGER, NEIGHBOUR = "203.0.113.2", "10.99.0.2"
 STRANGER_6, NEIGHBOUR_6 = "2001:db8::2", "fd00:99::2"
 ANSWERED, REFUSED = 0, 7  # curl's exit status
 SETUP = """
@@ -18,7 +18,7 @@ ip netns add neighbour
 ip link add hth0 type veth peer name hth1 netns neighbour
 sysctl -qw net.ipv6.conf.hth0.disable_ipv6=0
 ip netns exec neighbour sysctl -qw net.ipv6.conf.hth1.disable_ipv6=0
-for pair in 198.51.100.1/24=198.51.100.2/24 10.99.0.1/24=10.99.0.2/24 \
+for pair in 203.0.113.1/24=203.0.113.2/24 10.99.0.1/24=10.99.0.2/24 \
             2001:db8::1/64=2001:db8::2/64 fd00:99::1/64=fd00:99::2/64; do
   case $pair in *:*) flags=nodad;; *) flags=;; esac
   ip addr add ${pair%=*} dev hth0 $flags
@@ -45,7 +45,7 @@ def neighbour(host: Host) -> Iterator[Host]:
 
 def reach(host: Host, source: str, port: int = 443) -> int:
     target = {
-        STRANGER: "198.51.100.1",
+        STRANGER: "203.0.113.1",
         NEIGHBOUR: "10.99.0.1",
         STRANGER_6: "[2001:db8::1]",
         NEIGHBOUR_6: "[fd00:99::1]",
@@ -62,7 +62,7 @@ def test_private_addresses_come_in_and_strangers_do_not(neighbour: Host) -> None
 
 
 def test_the_host_itself_reaches_its_ports(neighbour: Host) -> None:
-    assert neighbour.run("curl -s -o /dev/null -m 5 http://198.51.100.1:443/").rc == ANSWERED
+    assert neighbour.run("curl -s -o /dev/null -m 5 http://203.0.113.1:443/").rc == ANSWERED
 
 
 def test_ports_that_hearth_does_not_publish_stay_as_they_are(neighbour: Host) -> None:
@@ -72,7 +72,7 @@ def test_ports_that_hearth_does_not_publish_stay_as_they_are(neighbour: Host) ->
 
 
 def test_ssh_lets_a_stranger_knock(neighbour: Host) -> None:
-    greeting = "exec 3<>/dev/tcp/198.51.100.1/22; read -r line <&3; echo $line"
+    greeting = "exec 3<>/dev/tcp/203.0.113.1/22; read -r line <&3; echo $line"
     assert neighbour.check_output(f"ip netns exec neighbour bash -c '{greeting}'").startswith("SSH-2.0")
 
 
@@ -92,7 +92,7 @@ def test_no_connection_slips_in_while_the_rules_are_replaced(neighbour: Host) ->
     slipped=0; tried=0
     while kill -0 $replacing 2>/dev/null; do
       tried=$((tried + 1))
-      if ip netns exec neighbour curl -s -o /dev/null -m 2 --interface 198.51.100.2 http://198.51.100.1:443/
+      if ip netns exec neighbour curl -s -o /dev/null -m 2 --interface 203.0.113.2 http://203.0.113.1:443/
       then slipped=$((slipped + 1)); fi
     done
     echo $tried $slipped

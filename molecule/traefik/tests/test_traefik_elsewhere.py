@@ -17,7 +17,7 @@ from testinfra.host import Host
 ROOT = Path(__file__).resolve().parents[3]
 SHOP = "shop.localhost"
 DASHBOARD = "traefik.localhost"
-STRANGER, FRIEND = "198.51.100.1", "192.168.7.7"
+STRANGER, FRIEND = "203.0.113.1", "192.168.7.7"
 
 # Asks as the proxy of clients, all at once on one connection: TRAEFIK'S-ADDRESS OWN-ADDRESS NAME. Prints of how many of
 # thirty requests of one client, of ten that forge, and of ten of another client were let in.
@@ -26,7 +26,7 @@ import re, socket, ssl, sys
 traefik, proxy, name = sys.argv[1:]
 line = socket.create_connection((traefik, 8443), 120, (proxy, 0))
 line = ssl._create_unverified_context().wrap_socket(line, server_hostname=name)
-clients = ['198.51.100.1'] * 30 + ['198.51.100.2, 198.51.100.1'] * 10 + ['198.51.100.3'] * 10
+clients = ['203.0.113.1'] * 30 + ['203.0.113.2, 203.0.113.1'] * 10 + ['203.0.113.3'] * 10
 ask = 'GET /ping HTTP/1.1\r\nHost: {}:8443\r\nX-Forwarded-For: {}\r\n{}\r\n'
 asked = [ask.format(name, client, '') for client in clients]
 asked[-1] = ask.format(name, clients[-1], 'Connection: close\r\n')
