@@ -105,7 +105,8 @@ def _routes(fleet: Fleet, service: Service) -> Iterator[Target]:
     if not service["http"] or not service["fqdn"]:
         return
     routes = {_path(service, route): route["guard"] for route in service["http"]["routes"]}
-    routes.setdefault(NOWHERE, routes.get("/", "internal"))
+    if "/" not in routes:  # an application's own 404 could not be told from the front door's
+        routes[NOWHERE] = "internal"
     for door in _doors(fleet):
         if service["front"] in (None, door["host"]):
             for path, guard in routes.items():

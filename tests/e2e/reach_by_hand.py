@@ -20,7 +20,7 @@ ROWS = [
     ("neighbour", "https://chat.hearth.lan/", False, REACHED),
     ("neighbour", "https://openai.hearth.lan/v1/models", False, TURNED_AWAY),
     ("neighbour", "https://openai.hearth.lan/v1/models", True, ANSWERED),
-    ("neighbour", "https://openai.hearth.lan/v1/files", True, NO_ROUTE),
+    ("neighbour", "https://openai.hearth.lan/v1/files", True, TURNED_AWAY),
     ("neighbour", "https://ollama.hearth.lan/api/tags", False, NO_ROUTE),
     ("neighbour", "{edge}:4000", False, CLOSED),
     ("neighbour", "{edge}:8080", False, CLOSED),

@@ -65,14 +65,28 @@ def test_every_cell_of_the_table_comes_out_as_the_catalogue_says(
     assert not wrong, "\n".join(wrong)
 
 
+def guard_of(service: dict[str, Any] | None, path: str) -> str:
+    """Whose credentials a request with credentials brings along."""
+    routes = service["http"]["routes"] if service else []
+    found = [
+        (len(prefix), route["guard"])
+        for route in routes
+        for prefix in route["paths"] or ["/"]
+        if (path + "/").startswith(prefix.rstrip("/") + "/")
+    ]
+    return max(found, default=(0, "internal"))[1]
+
+
 def by_hand(fleet: dict[str, Any], origin: str, what: str, credentials: bool, expected: str) -> Cell:
     kind, _on, host = origin.partition(" on ")
     services = fleet["services"]
     if what.startswith("https://"):
         url = urlsplit(what)
         [door] = [service for service in services if service["front_door"]]
-        name = next((service["name"] for service in services if service["fqdn"] == url.hostname), "")
+        service = next((service for service in services if service["fqdn"] == url.hostname), None)
         where = {"address": door["address"], "fqdn": url.hostname, "path": url.path}
+        where["guard"] = guard_of(service, url.path)
+        name = service["name"] if service else ""
         target = Target("route", name, door["host"], door["front_door"]["https"], **where)
     else:
         place, _colon, port = what.format(
