@@ -67,7 +67,7 @@ def test_every_cell_of_the_table_comes_out_as_the_catalogue_says(
 
 def guard_of(service: dict[str, Any] | None, path: str) -> str:
     """Whose credentials a request with credentials brings along."""
-    routes = service["http"]["routes"] if service else []
+    routes = service["http"]["routes"] if service and service["http"] else []
     found = [
         (len(prefix), route["guard"])
         for route in routes
