@@ -75,7 +75,7 @@ e2e: dev ## The two-host end-to-end test
 	@$(BIN)/pytest tests/e2e
 
 test-long: dev .lab/vault_pass ## Fault and property tests on two lab hosts; not part of `make test` [HEARTH_SEED=]
-	@$(BIN)/pytest -s tests/e2e/test_trust_zones.py tests/long
+	@$(BIN)/pytest -s tests/e2e/test_sign_on.py tests/e2e/test_trust_zones.py tests/long
 	@scripts/molecule.sh migrate
 
 bench: dev ## Measure speed and memory against their limits, on two lab hosts [ONLY=deploy]

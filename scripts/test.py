@@ -53,21 +53,18 @@ FIRST = [
     Stage("lab images", []),  # waits for what was started beside the stages above
     Stage("lab hosts", [[PYTHON, "-m", "tests.lab", "up"], [*PYTEST, "tests/lab"]]),
 ]
-# Minutes of reboots and restarts: `make test-long`.
-TRUST_ZONES = "tests/e2e/test_trust_zones.py"
+QUICK_START = "tests/e2e/test_quick_start.py"
+# What takes many minutes of reboots, deploys and a browser: `make test-long`.
+LONG = ("tests/e2e/test_sign_on.py", "tests/e2e/test_trust_zones.py")
 # On the host `solo`.
-SIGN_ON, QUICK_START = "tests/e2e/test_sign_on.py", "tests/e2e/test_quick_start.py"
-SOLO = [
-    Stage("molecule", [["scripts/molecule.sh"]]),
-    Stage("sign-on", [[*PYTEST, SIGN_ON]]),
-]
+SOLO = [Stage("molecule", [["scripts/molecule.sh"]])]
 # On this machine's engine and on the other hosts.
 PLATFORM = [
     Stage("unit on Docker", [[*PYTEST, "-m", "docker or lab", "tests/unit"]]),
     Stage("quick start", [[*PYTEST, QUICK_START]]),
     Stage(
         "end to end",
-        [[*PYTEST, "tests/e2e", *(f"--ignore={name}" for name in (QUICK_START, SIGN_ON, TRUST_ZONES))]],
+        [[*PYTEST, "tests/e2e", *(f"--ignore={name}" for name in (QUICK_START, *LONG))]],
     ),
 ]
 STAGES = [*FIRST, *SOLO, *PLATFORM]
