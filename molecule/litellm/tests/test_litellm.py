@@ -220,7 +220,7 @@ def test_a_clients_key_is_replaced_without_a_restart_and_the_old_one_is_refused(
     command = [
         "ansible-playbook",
         "-i",
-        os.environ["MOLECULE_INVENTORY_FILE"],
+        str(Path(os.environ["MOLECULE_INVENTORY_FILE"]).parent),  # with the stacks of the host
         "playbooks/rotate-secrets.yml",
     ]
     run = subprocess.run(
