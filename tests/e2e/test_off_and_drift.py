@@ -56,8 +56,11 @@ def test_a_stack_out_of_the_inventory_is_stopped_and_keeps_its_data(platform, wi
         assert platform.containers("edge") == before
         run = platform.deploy(inventory=without_chat).succeeded()
         assert touched(check) == touched(run)
-        # Its key, its record, its name in the certificate; and itself.
-        assert touched(run) == {f"{name} on edge" for name in ("litellm", "bind9", "traefik", "openwebui")}
+        # Its key, its record, its name in the certificate, its place at the sign-on; and itself.
+        others = ("litellm", "bind9", "traefik", "authentik")
+        assert touched(run) == {f"{name} on edge" for name in (*others, "openwebui")}
+        after = platform.containers("edge")
+        assert {after[name] for name in ("bind9", "traefik", "authentik-server")} <= set(before.values())
         assert f"edge openwebui stopped data kept in {DATA}/data" in said(run)
         assert run.lines[-1].startswith("hearth: answered by tiny")
         after = platform.containers("edge")
@@ -155,7 +158,7 @@ def test_data_of_a_name_without_a_service_is_an_error(platform):
 def test_verify_is_silent_about_a_platform_that_is_as_it_should_be(platform):
     before = platform.containers("edge")
     run = platform.play("verify").succeeded()
-    assert "4 stacks compared, none differs" in run.output
+    assert "8 stacks compared, none differs" in run.output
     assert run.changed == 0
     assert run.lines[-1].startswith("hearth: answered by tiny")
     assert platform.containers("edge") == before
