@@ -6,13 +6,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ..module_utils import catalogue, old_structure
 from ..module_utils.problems import report
 from ..plugin_utils import platform_run
+from ..plugin_utils.on_host import run_module
 from ..plugin_utils.refusal import refusal
 from ..plugin_utils.secret_values import resolved
 
@@ -65,7 +65,4 @@ class ActionModule(ActionBase):
         settings = platform_run.fleet(task_vars)["hosts"][task_vars["inventory_hostname"]]
         state_dir = settings["directories"]["state_dir"]
         given = {**arguments, "folders": list(old_structure.FOLDERS), "state_dir": state_dir}
-        found = self._execute_module("hearth.llm.old_stacks", module_args=given, task_vars=task_vars)
-        if found.get("failed") or found.get("unreachable"):
-            raise AnsibleActionFail(found.get("msg", "the host gave no reason"), result=found)
-        return found
+        return run_module(self, "old_stacks", given, task_vars)

@@ -17,8 +17,8 @@ from ..module_utils.ollama_modelfile import ModelfileError, definition
 from ..module_utils.problems import Problem, report, show
 from ..plugin_utils import platform_run
 from ..plugin_utils.follow import amount, follow
+from ..plugin_utils.on_host import run_module
 
-_MODULE = "hearth.llm.ollama_model"
 _ROUNDS = 5
 _CHUNK = 1 << 20
 
@@ -109,9 +109,7 @@ class ActionModule(ActionBase):
         return sent
 
     def _module(self, options: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
-        answer = self._execute_module(_MODULE, module_args=options, task_vars=task_vars)
-        if answer.get("failed"):
-            raise AnsibleActionFail(answer.get("msg", "the host gave no reason"), result=answer)
+        answer = run_module(self, "ollama_model", options, task_vars)
         answer.pop("invocation", None)
         return answer
 

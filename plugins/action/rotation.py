@@ -19,6 +19,7 @@ from ..module_utils.secrets import generate, previous
 from ..module_utils.service_spec import Secret
 from ..plugin_utils import platform_run
 from ..plugin_utils.look import FACT, take_look
+from ..plugin_utils.on_host import run_module
 from ..plugin_utils.refusal import refusal
 from ..plugin_utils.secret_steps import apply_steps, prove_steps
 from ..plugin_utils.secret_values import ROTATION, open_store
@@ -225,11 +226,7 @@ class ActionModule(ActionBase):
         """Do the steps on this host; returns what went wrong, a line each."""
         if not steps:
             return []
-        answer = self._execute_module(
-            "hearth.llm.secret_work", module_args={"steps": json.dumps(steps)}, task_vars=task_vars
-        )
-        if answer.get("failed"):
-            raise AnsibleActionFail(answer.get("msg", "the host gave no reason"), result=answer)
+        answer = run_module(self, "secret_work", {"steps": json.dumps(steps)}, task_vars)
         host, wrong = task_vars["inventory_hostname"], []
         for row in answer["results"]:
             if row["error"]:

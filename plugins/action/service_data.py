@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
@@ -14,6 +13,7 @@ from ..module_utils import off
 from ..module_utils.problems import report
 from ..plugin_utils import platform_run, scope
 from ..plugin_utils.follow import amount
+from ..plugin_utils.on_host import run_module
 from ..plugin_utils.refusal import refusal
 
 _OPTIONS = {"name": {"type": "str", "required": True}, "confirm": {"type": "str", "default": ""}}
@@ -49,13 +49,8 @@ class ActionModule(ActionBase):
             "data_dir": data_dir,
             "state_dir": settings["directories"]["state_dir"],
         }
-        found = self._execute_module(
-            "hearth.llm.service_data",
-            module_args={"name": name, "confirm": arguments["confirm"], **places},
-            task_vars=task_vars,
-        )
-        if found.get("failed") or found.get("unreachable"):
-            raise AnsibleActionFail(found.get("msg", "the host gave no reason"), result=found)
+        wanted = {"name": name, "confirm": arguments["confirm"], **places}
+        found = run_module(self, "service_data", wanted, task_vars)
         for line in lines(host, name, found["removed"], check):
             Display().display(line)
         return {**result, **found}

@@ -29,6 +29,7 @@ from ..module_utils.versions import with_versions
 from ..plugin_utils import platform_run
 from ..plugin_utils.follow import follow
 from ..plugin_utils.look import look_at, take_look
+from ..plugin_utils.on_host import run_module
 from ..plugin_utils.refusal import refusal
 from ..plugin_utils.render import File, render_stack
 from ..plugin_utils.secret_values import Values, values
@@ -182,10 +183,7 @@ class ActionModule(ActionBase):
         return found
 
     def _module(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
-        found = self._execute_module("hearth.llm.stack", module_args=arguments, task_vars=task_vars)
-        if found.get("failed"):
-            raise AnsibleActionFail(found.get("msg", "the host gave no reason"), result=found)
-        return found
+        return run_module(self, "stack", arguments, task_vars)
 
     def _keep(
         self,

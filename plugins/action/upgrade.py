@@ -59,8 +59,7 @@ class ActionModule(ActionBase):
             if {"all", service["name"]} & set(wanted) and any(
                 row["running"] for row in versions.found(service, stack)
             ):
-                found = versions.problems(service, stack)
-                problems += [item for item in found if "playbooks/upgrade.yml" not in item.remedy]
+                problems += versions.problems(service, stack, walks=True)
                 steps.setdefault(service["host"], []).extend(
                     {"name": service["name"], "role": service["role"], "versions": chosen}
                     for chosen in versions.walk(service, stack)

@@ -71,15 +71,8 @@ class Rolling:
             everyone = len(self._replicas())
             if everyone - len(old) < self.count:
                 attempt = self.bring_up()
-                attempt.up(
-                    *(
-                        "--no-deps",
-                        "--no-recreate",
-                        "--scale",
-                        f"{self.container}={everyone + 1}",
-                        self.container,
-                    )
-                )
+                scale = f"{self.container}={everyone + 1}"
+                attempt.up("--no-deps", "--no-recreate", "--scale", scale, self.container)
                 attempt.wait_until_healthy()
             if not old:
                 return

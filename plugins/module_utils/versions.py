@@ -102,8 +102,13 @@ def found(service: Mapping[str, Any], stack: Mapping[str, Any] | None) -> list[d
     return list(rows.values())
 
 
-def problems(service: Mapping[str, Any], stack: Mapping[str, Any] | None) -> list[Problem]:
-    """Versions that a deploy must not jump to, and ones that the data have left behind."""
+def problems(
+    service: Mapping[str, Any], stack: Mapping[str, Any] | None, walks: bool = False
+) -> list[Problem]:
+    """Versions that a deploy must not jump to, and ones that the data have left behind.
+
+    walks: several steps are no problem, because they are taken one after the other.
+    """
     made = []
     for row in found(service, stack):
         now, wanted, way = row["running"], row["wanted"], row["steps"]
@@ -116,7 +121,7 @@ def problems(service: Mapping[str, Any], stack: Mapping[str, Any] | None) -> lis
         elif way is None:
             expected = f"{now} runs here, and no versions between are known through which one gets there"
             remedy = "a newer Hearth may know them; else set one release after the other"
-        elif len(way) > 1:
+        elif len(way) > 1 and not walks:
             expected = f"{now} runs here, and one gets there only by {' → '.join([now, *way])}"
             remedy = f"playbooks/upgrade.yml --limit {service['host']} -e walk={service['name']} walks it"
         else:

@@ -9,11 +9,11 @@ import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 from ..module_utils import catalogue, job
 from . import platform_run
+from .on_host import run_module
 
 FACT = "hearth_look"
 # Written by roles/host; looked at here so that the role need not go to a host that has it.
@@ -34,9 +34,7 @@ def take_look(action: ActionBase, task_vars: dict[str, Any]) -> dict[str, Any]:
     found = _ask_engine(action, arguments)
     if found is not None:
         return found
-    found = action._execute_module("hearth.llm.look", module_args=arguments, task_vars=task_vars)
-    if found.get("failed") or found.get("unreachable"):
-        raise AnsibleActionFail(found.get("msg", "the host could not be looked at"), result=found)
+    found = run_module(action, "look", arguments, task_vars)
     return {key: value for key, value in found.items() if key not in ("invocation", "changed", "warnings")}
 
 
@@ -49,7 +47,14 @@ def _ask_engine(action: ActionBase, arguments: Mapping[str, Any]) -> dict[str, A
     digest = hashlib.sha256(job.program()).hexdigest()
     command = shlex.join(["python3", program, "look", digest])
     done = action._low_level_execute_command(command, in_data=json.dumps(arguments).encode())
-    return json.loads(done["stdout"]) if done["rc"] == 0 else None
+    if done["rc"] != 0:
+        return None
+    # A login shell or sudo may have said something of its own first.
+    start = done["stdout"].find("{")
+    try:
+        return json.loads(done["stdout"][start:])
+    except ValueError:
+        return None
 
 
 def look_arguments(fleet: Mapping[str, Any], host: str, task_vars: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -39,6 +40,7 @@ def test_it_is_deployed_like_ours(services: Path) -> None:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
+    environment.filters["to_json"] = json.dumps
     environment.filters["hearth.llm.compose_string"] = quoting.compose_string
     environment.filters["hearth.llm.traefik_labels"] = view_traefik.labels
     template = (services / "handbook/templates/compose.yaml.j2").read_text()
