@@ -90,7 +90,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "type": "list",
         "elements": "str",
         "default": list(PRIVATE_RANGES),
-        "description": "What counts as a private address: who is let in where access is lan.",
+        "description": "What counts as a private address: who is let in where access is lan, and by the guard admin.",
     },
     "image_mirror": {
         "type": "str",

@@ -217,19 +217,6 @@ STANDINS = ("authentik", "authentik-proxy")
 
 
 @pytest.fixture(scope="module")
-def client() -> docker.DockerClient:
-    if not engine.answers():
-        pytest.skip("no Docker engine answers")
-    client = engine.client()
-    for row in ("postgres", "traefik", *STANDINS):
-        try:
-            client.images.get(ROWS[row].reference)
-        except docker.errors.ImageNotFound:
-            pytest.skip(f"{ROWS[row].reference} is not built here")
-    return client
-
-
-@pytest.fixture(scope="module")
 def platform(client: docker.DockerClient) -> Iterator[Platform]:
     # Not pytest's own folder: user 1000 may not look into that.
     folder = Path(tempfile.mkdtemp(prefix="hearth-lab-"))

@@ -6,20 +6,13 @@ Runs where `python -m tests.lab images` has built them; an image that is not bui
 import docker
 import pytest
 
-from . import engine, table
+from . import table
 from .build import CONTENT_LABEL, content_hash
 from .table import Image, Shape
 
 pytestmark = pytest.mark.docker
 ROWS = table.images()
 SHAPED = {name: image for name, image in ROWS.items() if image.shape}
-
-
-@pytest.fixture(scope="module")
-def client() -> docker.DockerClient:
-    if not engine.answers():
-        pytest.skip("no Docker engine answers")
-    return engine.client()
 
 
 @pytest.fixture(params=list(SHAPED.values()), ids=list(SHAPED))

@@ -98,18 +98,6 @@ assert [httpx.get(URL + path).status_code for path in ('/metrics', '/telemetry')
 """
 
 
-@pytest.fixture(scope="module")
-def client() -> docker.DockerClient:
-    if not engine.answers():
-        pytest.skip("no Docker engine answers")
-    found = engine.client()
-    try:
-        found.images.get(IMAGE.reference)
-    except docker.errors.ImageNotFound:
-        pytest.skip(f"{IMAGE.reference} is not built here")
-    return found
-
-
 @pytest.fixture
 def server(client: docker.DockerClient) -> Iterator[Container]:
     container = client.containers.run(

@@ -17,18 +17,6 @@ IMAGE = table.images()["rustpad"]
 PORT = 3030
 
 
-@pytest.fixture(scope="module")
-def client() -> docker.DockerClient:
-    if not engine.answers():
-        pytest.skip("no Docker engine answers")
-    found = engine.client()
-    try:
-        found.images.get(IMAGE.reference)
-    except docker.errors.ImageNotFound:
-        pytest.skip(f"{IMAGE.reference} is not built here")
-    return found
-
-
 @pytest.fixture
 def server(client: docker.DockerClient) -> Iterator[Container]:
     container = client.containers.run(

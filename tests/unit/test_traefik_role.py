@@ -43,7 +43,7 @@ def render(template: str, service: dict[str, Any], **variables: Any) -> str:
         "__traefik_identity_headers": internal["__traefik_identity_headers"],
         "__traefik_inner_port": 8080,
         "__traefik_name_server": "10.0.0.1:53",
-        "fleet": {"sign_on": None},
+        "fleet": {"platform": {"private_ranges": ["10.0.0.0/8"]}, "sign_on": None},
         "secrets": {"bind9_acme_key": "c2VjcmV0"},
         "lookup": lambda _plugin, path: f"<{path}>",
         **variables,

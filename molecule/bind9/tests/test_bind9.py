@@ -8,15 +8,13 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import yaml
+from scenario import ROOT, play
 from testinfra.host import Host
 
-ROOT = Path(__file__).resolve().parents[3]
 ADDRESS = f"10.77.{os.environ.get('HEARTH_LAB') or 0}.30"
 STACK = "/opt/stacks/bind9"
 # Namespace → its own address and the host's side of the line to it.
@@ -57,16 +55,6 @@ def values(host: Host, client: str, question: str) -> list[str]:
 
 def serial(host: Host, client: str = "caller") -> int:
     return int(values(host, client, "hearth.lan SOA")[0].split()[2])
-
-
-def deploy(*arguments: str, playbook: str = "deploy-bind9", good: bool = True, **variables: object) -> str:
-    """Deploy again as an operator would, with some variables changed; what Ansible says."""
-    inventory = str(Path(os.environ["MOLECULE_INVENTORY_FILE"]).parent)
-    command = ["ansible-playbook", "-i", inventory, "-e", f"@{ROOT}/.lab/images.yml", *arguments]
-    command += ["-e", json.dumps(variables), str(ROOT / "playbooks" / f"{playbook}.yml")]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert (done.returncode == 0) == good, done.stdout + done.stderr
-    return done.stdout + done.stderr
 
 
 def records(*more: dict[str, object]) -> list[dict[str, object]]:
@@ -173,11 +161,11 @@ def test_a_new_record_is_answered_without_a_restart_and_going_back_restores_all_
 ) -> None:
     before, was, first = container(host), files(host), serial(host)
     new = {"name": "new", "type": "A", "value": "10.77.250.7"}
-    predicted = deploy("--check", bind9_records=records(new))
+    predicted = play("deploy-bind9", "--check", bind9_records=records(new))
     assert "config/zones/inside/hearth.lan.zone changed" in predicted
     assert serial(host) == first
 
-    deploy(bind9_records=records(new))
+    play("deploy-bind9", bind9_records=records(new))
     assert values(host, "lan", "new.hearth.lan") == ["10.77.250.7"]
     assert serial(host) > first
     assert container(host) == before
@@ -185,7 +173,7 @@ def test_a_new_record_is_answered_without_a_restart_and_going_back_restores_all_
     assert values(host, "lan", "_acme-challenge.page.hearth.lan TXT") == ['"first"']
 
     second = serial(host)
-    deploy()
+    play("deploy-bind9")
     assert ask(host, "lan", "new.hearth.lan") == ("NXDOMAIN", [])
     assert serial(host) > second
     assert container(host) == before
@@ -196,7 +184,7 @@ def test_a_zone_that_does_not_pass_its_checker_never_replaces_a_good_one(host: H
     """Mail may not go to an alias: nothing that an inventory is checked for, and named-checkzone knows it."""
     before, was, first = container(host), files(host), serial(host)
     wrong = {"name": "@", "type": "MX", "value": "5 page"}
-    said = deploy(good=False, bind9_records=records(wrong))
+    said = play("deploy-bind9", good=False, bind9_records=records(wrong))
     assert "bind9 refuses its new configuration" in said
     assert "hearth.lan/MX 'page.hearth.lan' is a CNAME (illegal)" in said
     assert (container(host), files(host), serial(host)) == (before, was, first)
@@ -216,7 +204,7 @@ def test_the_container_has_no_more_than_it_needs(host: Host) -> None:
 
 def test_without_it_a_container_is_given_the_names_that_it_needs(host: Host) -> None:
     """Comes last: it takes BIND out of the stacks."""
-    deploy(playbook="deploy-stacks", stacks=["page", "caller", "door"], acme_challenge="http-01")
+    play("deploy-stacks", stacks=["page", "caller", "door"], acme_challenge="http-01")
     assert host.run("docker inspect bind9").failed
     assert host.check_output("docker exec caller getent hosts page.hearth.lan").split()[0] == ADDRESS
     assert host.run("docker exec door getent hosts page.hearth.lan").failed

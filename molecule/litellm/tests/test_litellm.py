@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
-import os
-import subprocess
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from scenario import play, secret
 from testinfra.host import Host
 
-ROOT = Path(__file__).resolve().parents[3]
 STACK = "/opt/stacks/litellm"
 QUESTION = {"model": "tiny", "max_tokens": 4, "messages": [{"role": "user", "content": "hello PROMPT-MARK"}]}
 
@@ -48,21 +45,6 @@ def ask(host: Host, path: str, key: str = "", body: Any = None, **headers: str) 
     question = json.dumps({"path": path, "body": body, "headers": headers})
     encoded = base64.b64encode(question.encode()).decode()
     return Answer(*json.loads(host.check_output("docker exec litellm python3 -c %s %s", ASK, encoded)))
-
-
-def secret(name: str) -> str:
-    """A secret of the scenario's vault, read as an operator would read it."""
-    run = subprocess.run(
-        [
-            *("ansible", "solo", "-i", os.environ["MOLECULE_INVENTORY_FILE"], "-c", "local", "-o"),
-            *("-m", "ansible.builtin.debug", "-a", f"var=vault_{name}"),
-        ],
-        env={**os.environ, "ANSIBLE_VAULT_PASSWORD_FILE": str(ROOT / "molecule/shared/vault-password.sh")},
-        text=True,
-        capture_output=True,
-        check=True,
-    )
-    return json.loads(run.stdout.partition("=> ")[2])[f"vault_{name}"]
 
 
 @pytest.fixture(scope="module")
@@ -217,27 +199,13 @@ class TestLimits:
 def test_a_clients_key_is_replaced_without_a_restart_and_the_old_one_is_refused(host: Host) -> None:
     name = "litellm_client_everything"
     old, started = secret(name), container(host)["State"]["StartedAt"]
-    command = [
-        "ansible-playbook",
-        "-i",
-        str(Path(os.environ["MOLECULE_INVENTORY_FILE"]).parent),  # with the stacks of the host
-        "playbooks/rotate-secrets.yml",
-    ]
-    run = subprocess.run(
-        [*command, "-e", f"@{ROOT}/.lab/images.yml", "-e", f"secret={name}"],
-        cwd=ROOT,
-        env={**os.environ, "ANSIBLE_VAULT_PASSWORD_FILE": str(ROOT / "molecule/shared/vault-password.sh")},
-        text=True,
-        capture_output=True,
-        check=False,
-    )
-    assert run.returncode == 0, run.stdout
+    said = play("rotate-secrets", secret=name)
     new = secret(name)
     assert new != old
     assert (ask(host, "/v1/models", old).status, ask(host, "/v1/models", new).status) == (401, 200)
     assert container(host)["State"]["StartedAt"] == started
-    assert old not in run.stdout
-    assert new not in run.stdout
+    assert old not in said
+    assert new not in said
 
 
 def test_neither_keys_nor_prompts_are_in_the_log(host: Host, master_key: str, probe_key: str) -> None:

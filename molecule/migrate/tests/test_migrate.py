@@ -6,11 +6,10 @@ That a migration which fails brings the old stacks back is seen while the scenar
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 from pathlib import Path
 
 import pytest
+from scenario import secret
 from testinfra.host import Host
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -18,17 +17,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 @pytest.fixture(scope="module")
 def key() -> str:
-    run = subprocess.run(
-        [
-            *("ansible", "solo", "-i", os.environ["MOLECULE_INVENTORY_FILE"], "-c", "local", "-o"),
-            *("-m", "ansible.builtin.debug", "-a", "var=vault_qdrant_api_key"),
-        ],
-        env={**os.environ, "ANSIBLE_VAULT_PASSWORD_FILE": str(ROOT / "molecule/shared/vault-password.sh")},
-        text=True,
-        capture_output=True,
-        check=True,
-    )
-    return json.loads(run.stdout.partition("=> ")[2])["vault_qdrant_api_key"]
+    return secret("qdrant_api_key")
 
 
 def test_every_container_belongs_to_a_stack_of_its_own(host: Host) -> None:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
+from scenario import secret
 from testinfra.host import Host
 
-ROOT = Path(__file__).resolve().parents[3]
 STACK = "/opt/stacks/openwebui"
 OWN, FOREIGN = "https://chat.hearth.lan", "https://evil.example"
 
@@ -24,21 +21,6 @@ async def main():
             print(await socket.receive_str())
 asyncio.run(main())
 """
-
-
-def secret(name: str) -> str:
-    """A secret of the scenario's vault, read as an operator would read it."""
-    run = subprocess.run(
-        [
-            *("ansible", "solo", "-i", os.environ["MOLECULE_INVENTORY_FILE"], "-c", "local", "-o"),
-            *("-m", "ansible.builtin.debug", "-a", f"var=vault_{name}"),
-        ],
-        env={**os.environ, "ANSIBLE_VAULT_PASSWORD_FILE": str(ROOT / "molecule/shared/vault-password.sh")},
-        text=True,
-        capture_output=True,
-        check=True,
-    )
-    return json.loads(run.stdout.partition("=> ")[2])[f"vault_{name}"]
 
 
 def ask(

@@ -3,36 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
+from scenario import secret
 from testinfra.host import Host
 
-ROOT = Path(__file__).resolve().parents[3]
 DOCUMENTS = {
     "heron.txt": "The heron's colour is vermilion and it lives near the lake.",
     "invoices.txt": "Invoices are paid within thirty days of their receipt.",
 }
 FILES = "open-webui_files"
-
-
-def secret(name: str) -> str:
-    """A secret of the scenario's vault, read as an operator would read it."""
-    run = subprocess.run(
-        [
-            *("ansible", "solo", "-i", os.environ["MOLECULE_INVENTORY_FILE"], "-c", "local", "-o"),
-            *("-m", "ansible.builtin.debug", "-a", f"var=vault_{name}"),
-        ],
-        env={**os.environ, "ANSIBLE_VAULT_PASSWORD_FILE": str(ROOT / "molecule/shared/vault-password.sh")},
-        text=True,
-        capture_output=True,
-        check=True,
-    )
-    return json.loads(run.stdout.partition("=> ")[2])[f"vault_{name}"]
 
 
 def curl(host: Host, *options: str) -> tuple[int, str]:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import ssl
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scenario import secret
 from testinfra.host import Host
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -39,17 +38,7 @@ print(pads.execute("select count(*) from document where id = 'kept'").fetchone()
 
 @pytest.fixture(scope="module")
 def authorization() -> dict[str, str]:
-    run = subprocess.run(
-        [
-            *("ansible", "solo", "-i", os.environ["MOLECULE_INVENTORY_FILE"], "-c", "local", "-o"),
-            *("-m", "ansible.builtin.debug", "-a", "var=vault_traefik_user_reader"),
-        ],
-        env={**os.environ, "ANSIBLE_VAULT_PASSWORD_FILE": str(ROOT / "molecule/shared/vault-password.sh")},
-        text=True,
-        capture_output=True,
-        check=True,
-    )
-    password = json.loads(run.stdout.partition("=> ")[2])["vault_traefik_user_reader"]
+    password = secret("traefik_user_reader")
     return {"Authorization": f"Basic {base64.b64encode(f'reader:{password}'.encode()).decode()}"}
 
 

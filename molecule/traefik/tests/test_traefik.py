@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import re
 import runpy
-import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from scenario import secret
 from testinfra.host import Host
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -29,7 +28,6 @@ PUBLIC_NAME = "fair.hearth.lan"
 # Routed by a router that its owner wrote by hand, with nothing but a rule and a service.
 OWN_NAME = "other.hearth.lan"
 PORT = 18000
-READER_PASSWORD = "vault_traefik_user_reader"
 
 # Says what it heard, counts what it is sent, echoes WebSockets; `/next/X` makes `/events/X` stream one event more.
 APPLICATION = r"""
@@ -234,21 +232,6 @@ def ask(host: Host, path: str = "/", *options: str, url: str = "", name: str = N
     return Answer(int(first.split()[1]), headers, body)
 
 
-def password() -> str:
-    """The reader's password out of the scenario's vault, as an operator would look it up."""
-    run = subprocess.run(
-        [
-            *("ansible", "solo", "-i", os.environ["MOLECULE_INVENTORY_FILE"], "-c", "local", "-o"),
-            *("-m", "ansible.builtin.debug", "-a", f"var={READER_PASSWORD}"),
-        ],
-        env={**os.environ, "ANSIBLE_VAULT_PASSWORD_FILE": str(ROOT / "molecule/shared/vault-password.sh")},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return json.JSONDecoder().raw_decode(run.stdout.partition("=> ")[2])[0][READER_PASSWORD]
-
-
 @pytest.fixture(scope="module", autouse=True)
 def application(host: Host) -> Iterator[None]:
     """An application of another host, as far as Traefik can tell; its routes have a guard of each kind."""
@@ -386,7 +369,7 @@ def test_a_client_cannot_have_the_front_doors_own_words_removed(host: Host) -> N
 def test_the_admin_pages_ask_for_a_password_and_keep_it_to_themselves(host: Host) -> None:
     assert ask(host, "/admin").status == 401
     assert ask(host, "/admin", "-u", "reader:wrong").status == 401
-    answer = ask(host, "/admin", "-u", f"reader:{password()}")
+    answer = ask(host, "/admin", "-u", f"reader:{secret('traefik_user_reader')}")
     assert answer.status == 200
     assert "authorization" not in answer.text.lower()
 
@@ -465,7 +448,7 @@ def test_no_request_stream_or_websocket_is_lost_when_routes_change(host: Host) -
 def test_the_dashboard_is_the_administrators(host: Host) -> None:
     page = {"name": "traefik.hearth.lan"}
     assert ask(host, "/api/overview", **page).status == 401
-    answer = ask(host, "/api/overview", "-u", f"reader:{password()}", **page)
+    answer = ask(host, "/api/overview", "-u", f"reader:{secret('traefik_user_reader')}", **page)
     assert answer.status == 200
     overview = json.loads(answer.text)["http"]
     for part in ("routers", "services", "middlewares"):

@@ -6,15 +6,12 @@ Named so that it comes last: the module's first step deploys once more, with oth
 from __future__ import annotations
 
 import base64
-import json
-import os
-import subprocess
 from pathlib import Path
 
 import pytest
+from scenario import play
 from testinfra.host import Host
 
-ROOT = Path(__file__).resolve().parents[3]
 SHOP = "shop.localhost"
 DASHBOARD = "traefik.localhost"
 STRANGER, FRIEND = "203.0.113.1", "192.168.7.7"
@@ -39,20 +36,6 @@ print(*[part.count(200) for part in (found[:30], found[30:40], found[40:])])
 """
 
 
-def play(playbook: str, **variables: object) -> None:
-    # The folder: the file alone does not say which stacks the host has.
-    inventory = str(Path(os.environ["MOLECULE_INVENTORY_FILE"]).parent)
-    run = subprocess.run(
-        ["ansible-playbook", "-i", inventory, str(ROOT / "playbooks" / playbook)]
-        + ["-e", f"@{ROOT}/.lab/images.yml", "-e", json.dumps(variables)],
-        env={**os.environ, "ANSIBLE_VAULT_PASSWORD_FILE": str(ROOT / "molecule/shared/vault-password.sh")},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 0, run.stdout + run.stderr
-
-
 @pytest.fixture(scope="module")
 def proxy(host: Host) -> str:
     """The address of a proxy that Traefik trusts: the host itself, when it asks under this one."""
@@ -62,7 +45,7 @@ def proxy(host: Host) -> str:
 @pytest.fixture(scope="module", autouse=True)
 def deployed(first_certificate: dict[str, str], proxy: str) -> None:
     play(
-        "deploy-stacks.yml",
+        "deploy-stacks",
         access="local",
         domain="localhost",
         shop_access=None,
@@ -133,6 +116,6 @@ def test_who_is_on_a_private_address_is_said_by_the_proxy_alone(
 
 
 def test_the_authority_is_handed_out(host: Host, tmp_path: Path) -> None:
-    play("fetch-ca.yml", ca_folder=str(tmp_path))
+    play("fetch-ca", ca_folder=str(tmp_path))
     handed_out = (tmp_path / "ca-solo.crt").read_text()
     assert handed_out == host.file("/srv/docker/traefik/certificates/ca.crt").content_string
