@@ -162,6 +162,11 @@ class ActionModule(ActionBase):
             turned = run["undo"] and name not in run["fresh"]
             if not turned and (name not in run["fresh"] or run["undo"]):
                 continue
+            if not turned and store.place(previous(name)):
+                remedy = "Nothing was written; run it again when that one has ended"
+                raise AnsibleActionFail(
+                    f"Another rotation of vault_{name} has begun since this one's plan. {remedy}"
+                )
             now = store.value(f"vault_{name}")
             new = store.value(previous(name)) if turned else generate(_secret(fleet, name))
             changes.update({f"vault_{name}": new, previous(name): now})

@@ -8,11 +8,13 @@ in Hearth's own file, in the variable `hearth_secrets`.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +87,7 @@ class Store:
         for path, values in per_file.items():
             VaultFile(path, self._vault).write(values, {})
         self._files = [VaultFile(path, self._vault) for path in _files(self._folder.parents[1])]
+        self._own = VaultFile(self._own_path(), self._vault)
 
     def _beside(self, variable: str) -> Path | None:
         """An old value goes where the new one is."""
@@ -97,7 +100,7 @@ class VaultFile:
     def __init__(self, path: Path, vault: VaultLib) -> None:
         self.path = path
         self._vault = vault
-        raw = path.read_bytes() if path.is_file() else b""
+        raw = self._raw = path.read_bytes() if path.is_file() else b""
         self.whole = is_encrypted(raw)
         self.sops = path.name.endswith((".sops.yml", ".sops.yaml"))
         self._text = self._plain(raw)
@@ -138,6 +141,14 @@ class VaultFile:
         return {str(name): dict(item) for name, item in (found or {}).items()}
 
     def write(self, values: Mapping[str, str | None], notes: Mapping[str, Any]) -> None:
+        """Raises AnsibleActionFail where another run has written to the file since it was read."""
+        with _alone_in(self.path.parent):
+            if (self.path.read_bytes() if self.path.is_file() else b"") != self._raw:
+                remedy = "another run, or somebody. Nothing was written; run it again"
+                raise AnsibleActionFail(f"{self.path} was changed while this run used it, by {remedy}")
+            self._write(values, notes)
+
+    def _write(self, values: Mapping[str, str | None], notes: Mapping[str, Any]) -> None:
         if self.sops:
             self._write_sops(values)
             return
@@ -220,9 +231,20 @@ def _files(inventory: Path) -> list[Path]:
     return [path for path in found if path.is_file() and not path.name.startswith(".")]
 
 
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """One run at a time changes the files of a folder; it ends with the process at the latest."""
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
 def replace_whole(path: Path, content: bytes, mode: int = 0o600) -> None:
     """Write a file, whole or not at all, and clear away what a killed run left half written."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     for left in path.parent.glob(f"{_HALF}*"):
         left.unlink(missing_ok=True)
     handle, half = tempfile.mkstemp(dir=path.parent, prefix=_HALF)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 import yaml
+from ansible.errors import AnsibleActionFail
+from ansible_collections.hearth.llm.plugins.plugin_utils.vault_store import Store
 from ansible_collections.hearth.llm.plugins.plugin_utils.vault_text import vault_block
 from vault_inventory import PASSWORD, SERVICE, Inventory, vault
 
@@ -139,3 +141,15 @@ def test_one_name_for_two_kinds_is_refused_first(tmp_path):
     hosts = tmp_path / "inventory" / "hosts.yml"
     hosts.write_text(hosts.read_text().replace("- echo", "- echo\n      - other"))
     refused(inventory, "is a password of echo and a key of other")
+
+
+def test_two_runs_at_once_lose_nothing_of_each_other(inventory):
+    inventory.vault.write_text(MINE)
+    first, second = (Store(inventory.folder / "inventory", vault()) for _run in range(2))
+    first.write({"vault_echo_word": "of the first run"}, {})
+    first.write({"vault_echo_seal": "of the first run, too"}, {})
+    with pytest.raises(AnsibleActionFail, match="was changed while this run used it"):
+        second.write({"vault_echo_word": "of the second run"}, {})
+    now = Store(inventory.folder / "inventory", vault())
+    assert now.value("vault_echo_word") == "of the first run"
+    assert now.value("vault_echo_seal") == "of the first run, too"

@@ -1,4 +1,4 @@
-"""The part of /api/v3/ that outposts and operators use, by bearer token; reading works with a session too."""
+"""The part of /api/v3/ that outposts and operators use, by bearer token or by a session."""
 
 import secrets
 from collections.abc import Callable
@@ -13,8 +13,9 @@ from .errors import Invalid
 from .present import present, present_provider
 from .store import Row
 from .users import all_groups, hash_password, is_superuser, uid
-from .web import Call, now, view
+from .web import CSRF_COOKIE, Call, now, view
 
+CSRF_HEADER = "X-authentik-CSRF"
 OUTPOST_AGENT = "goauthentik.io/outpost/"
 # The fields of a proxy provider that its outpost gets.
 FOR_OUTPOST = """
@@ -60,7 +61,7 @@ RESOURCES = [
 
 
 def caller(call: Call) -> Row:
-    """The user of the bearer token or, for reading, of the session. Raises Denied."""
+    """The user of the bearer token or of the session; to write, a page proves that it is authentik's. Raises Denied."""
     kind, _space, key = call.request.headers.get("authorization", "").partition(" ")
     if kind.lower() == "bearer":
         for token in call.objects.find(models.TOKEN, key=key, intent="api") if key else []:
@@ -68,8 +69,11 @@ def caller(call: Call) -> Row:
             if user and user["is_active"] and not outposts.expired(token):
                 return user
         raise Denied("Token invalid/expired")
-    if call.user and call.request.method == "GET":
-        return call.user
+    if call.user:
+        proof = call.request.headers.get(CSRF_HEADER, "")
+        if call.request.method == "GET" or (proof and proof == call.request.cookies.get(CSRF_COOKIE)):
+            return call.user
+        raise Denied("CSRF Failed: CSRF token missing.")
     raise Denied("Authentication credentials were not provided.")
 
 

@@ -6,8 +6,9 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from . import access, models, oidc
+from .executor import authenticated
 from .store import Objects, Row
-from .users import check_password, is_superuser
+from .users import is_superuser
 from .web import Call, error_page, page, safe_next, to_sign_in, view
 
 CONSENT_FLOW = "default-provider-authorization-explicit-consent"
@@ -52,7 +53,7 @@ def sign_in(call: Call) -> Response:
         )
     message = ""
     if "password" in call.form:
-        if user := _authenticated(call.objects, name, call.form["password"]):
+        if user := authenticated(call.objects, name, call.form["password"]):
             response = RedirectResponse(target, 302)
             call.sign_in(user, response)
             return response
@@ -63,14 +64,6 @@ def sign_in(call: Call) -> Response:
         "<label>Password <input type=password name=password autocomplete=current-password autofocus required></label>"
         " <button type=submit>Continue</button></form>",
     )
-
-
-def _authenticated(objects: Objects, name: str, password: str) -> Row | None:
-    for field in ("username", "email"):
-        for user in objects.find(models.USER, **{field: name}):
-            if user["is_active"] and check_password(password, user):
-                return user
-    return None
 
 
 def authorize(call: Call, slug: str) -> Response:

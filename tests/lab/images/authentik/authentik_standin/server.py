@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from . import api, flows, oidc
+from . import api, executor, flows, oidc
 from .certificates import self_signed
 from .settings import Settings
 from .store import PostgresDatabase
@@ -44,7 +44,7 @@ async def metrics(request: Request) -> Response:
 
 def application(settings: Settings, database: PostgresDatabase, version: str) -> Starlette:
     health = [Route("/-/health/live/", live), Route("/-/health/ready/", ready)]
-    app = Starlette(routes=[*health, *oidc.ROUTES, *flows.ROUTES, *api.ROUTES])
+    app = Starlette(routes=[*health, *oidc.ROUTES, *flows.ROUTES, *executor.ROUTES, *api.ROUTES])
     app.state.settings, app.state.database, app.state.version = settings, database, version
     return app
 

@@ -1,7 +1,6 @@
 """What every page of the server shares: the request as the browser sent it, the session, the views' frame."""
 
 import hashlib
-import hmac
 import ipaddress
 import secrets
 from collections.abc import Awaitable, Callable
@@ -12,6 +11,9 @@ from html import escape
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import OctKey
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -19,8 +21,11 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from . import models
 from .settings import Settings
 from .store import Database, Objects, Row
+from .users import uid
 
 SESSION_COOKIE = "authentik_session"
+CSRF_COOKIE = "authentik_csrf"
+ACR = "goauthentik.io/core/default"
 SESSION = "session"
 SESSION_LIFETIME = timedelta(days=14)
 
@@ -59,12 +64,18 @@ class Call:
         )
 
     @property
+    def browser(self) -> str:
+        """Which browser it is, by its cookie, signed in or not; empty where the cookie is none of ours."""
+        try:
+            token = jwt.decode(self.request.cookies.get(SESSION_COOKIE, ""), self._signing_key(), ["HS256"])
+        except (JoseError, ValueError):
+            return ""
+        return str(token.claims["sid"])
+
+    @property
     def session(self) -> Row | None:
         """The signed-in session of the cookie, if it is one of ours and has not ended."""
-        key, _dot, signature = self.request.cookies.get(SESSION_COOKIE, "").partition(".")
-        if not hmac.compare_digest(signature, self._sign(key)):
-            return None
-        row = self.objects.get(SESSION, key)
+        row = self.objects.get(SESSION, self.browser) if self.browser else None
         return row if row and datetime.fromisoformat(row["expires"]) > now() else None
 
     @property
@@ -73,18 +84,38 @@ class Call:
         user = self.objects.get(models.USER, session["user"]) if session else None
         return user if user and user["is_active"] else None
 
-    def sign_in(self, user: Row, response: Response) -> None:
-        key = secrets.token_hex(24)
+    def sign_in(self, user: Row, response: Response) -> str:
+        """Signs somebody in under a new cookie; returns which browser it is from now on."""
+        key = self.remember(response, uid(user))
         session = {"pk": key, "user": user["pk"], "auth_time": now().isoformat()}
         self.objects.save(SESSION, session | {"expires": (now() + SESSION_LIFETIME).isoformat()})
         self.objects.save(models.USER, user | {"last_login": now().isoformat()})
+        self._set_cookie(response, CSRF_COOKIE, secrets.token_urlsafe(24))  # a new one at every sign-in
+        return key
+
+    def remember(self, response: Response, subject: str = "anonymous") -> str:
+        """Gives the browser a cookie; returns which browser it is. The token is authentik's own."""
+        key = secrets.token_hex(24)
+        claims = {
+            "sid": key,
+            "iss": "authentik",
+            "sub": subject,
+            "authenticated": subject != "anonymous",
+            "acr": ACR,
+        }
+        self._set_cookie(
+            response, SESSION_COOKIE, jwt.encode({"alg": "HS256"}, claims, self._signing_key()), httponly=True
+        )
+        return key
+
+    def _set_cookie(self, response: Response, name: str, value: str, httponly: bool = False) -> None:
         response.set_cookie(
-            SESSION_COOKIE,
-            f"{key}.{self._sign(key)}",
+            name,
+            value,
             path="/",
             domain=self.settings.get("COOKIE_DOMAIN") or None,
             secure=self.base_url.startswith("https:"),
-            httponly=True,
+            httponly=httponly,
             samesite="lax",
         )
 
@@ -93,9 +124,8 @@ class Call:
             self.objects.delete(SESSION, session["pk"])
         response.delete_cookie(SESSION_COOKIE, path="/")
 
-    def _sign(self, key: str) -> str:
-        secret = self.settings.get("SECRET_KEY").encode()
-        return hmac.new(secret, key.encode(), hashlib.sha256).hexdigest()
+    def _signing_key(self) -> OctKey:
+        return OctKey.import_key(hashlib.sha512(self.settings.get("SECRET_KEY").encode()).hexdigest())
 
 
 View = Callable[[Call], Response]

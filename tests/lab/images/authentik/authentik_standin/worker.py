@@ -21,7 +21,7 @@ ADMINISTRATOR = "akadmin"
 ADMINISTRATORS = "authentik Admins"
 HOUR = 3600
 # Sessions, codes and tokens that are over are removed with every discovery.
-EXPIRING = ("session", "authorization_code", "access_token", "refresh_token")
+EXPIRING = ("session", "plan", "authorization_code", "access_token", "refresh_token")
 
 
 def bootstrap(objects: Objects, settings: Settings) -> None:
