@@ -26,6 +26,8 @@ def resolve_sign_on(
         guards = {route["guard"] for route in service["http"]["routes"]} if service["http"] else set()
         service["forward_auth"] = near and not guards.isdisjoint({"sso", "admin"})
         problems.extend(_problems(specs, service, guards, found))
+        if near and found and "oidc" in guards and service["host"] != found["host"]:
+            problems.extend(_unbelieved(specs, services, service, found))
         if near and found and "oidc" in guards:
             service["oidc"] = _oidc(specs[service["name"]], service, found)
         http = specs[service["name"]].http
@@ -72,6 +74,25 @@ def _sign_on(
         "path": sign_on.path,
         "issuer": sign_on.issuer,
     }
+
+
+def _unbelieved(
+    specs: Mapping[str, ServiceSpec],
+    services: Sequence[Mapping[str, Any]],
+    service: Mapping[str, Any],
+    sign_on: Mapping[str, Any],
+) -> list[Problem]:
+    """An application asks the sign-on by its public name, and its host does not know the front door's authority."""
+    [door] = [item for item in services if item["front_door"] and item["host"] == sign_on["host"]]
+    given = door["variables"].get(specs[door["name"]].front_door.get("certificate", ""))
+    [offer] = [
+        item for item in services if (item["name"], item["host"]) == (sign_on["service"], door["host"])
+    ]
+    if given or offer["access"] == "public":
+        return []
+    expected = f"guard oidc: the authority that vouches for {sign_on['fqdn']} is known on {door['host']} only"
+    remedy = f"run {service['name']} on {door['host']}, or give {door['name']} a certificate that everybody believes"
+    return [Problem(service["host"], f"{service['name']}_guard", "oidc", expected, remedy)]
 
 
 def _oidc(spec: ServiceSpec, service: Mapping[str, Any], sign_on: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -47,6 +47,7 @@ TOOL = {
     "http": {"port": 80, "routes": [{"guard": "key", "paths": ["/v1"]}, {"guard": "admin"}]},
 }
 STACKS = ["door", "gate", "page", "sign", "tool"]
+PUBLIC = {"sign_access": "public", "domain": "example.org", "acme_email": "me@example.org"}
 
 
 def specs() -> dict[str, Any]:
@@ -154,6 +155,14 @@ class TestCatalogue:
         found = platform(stacks=["door", "gate", "page", "sign"], more=[other]).problems
         assert [(item.host, item.variable) for item in found] == [("other", "tool_guard")]
         assert "sign is on edge" in found[0].expected
+
+    def test_an_application_elsewhere_would_not_believe_the_doors_own_authority(self) -> None:
+        page = host("other", ["trusted"], "10.0.0.3", ["page"], page_guard="oidc")
+        stacks = ["door", "gate", "sign"]
+        found = platform(stacks=stacks, more=[page]).problems
+        assert [(item.host, item.variable) for item in found] == [("other", "page_guard")]
+        assert "run page on edge" in found[0].remedy
+        assert platform(stacks=stacks, more=[page], **PUBLIC).problems == []
 
     def test_one_sign_on_is_enough(self) -> None:
         other = host("other", ["trusted"], "10.0.0.3", ["door", "sign"], sign_hostname="sign2")
