@@ -237,6 +237,26 @@ class TestChatByTrustedHeader:
         assert knock.split() == ["shut", "shut"]
 
 
+class TestRotation:
+    """With the chat signing people in at authentik again, where no password of its own opens it."""
+
+    def test_every_secret_is_replaced_and_one_signs_in_with_the_new_password(
+        self, solo: Solo, page: Browser
+    ) -> None:
+        solo.deploy().succeeded()
+        old = solo.admin_password
+        run = solo.play("rotate-secrets").succeeded()
+        assert "cannot be proven" not in run.output
+        assert solo.admin_password != old
+        page.open(CHAT)
+        page.sign_in(AUTH, "akadmin", old)
+        page.wait(lambda: "nvalid password" in page.text, "a refusal")
+        page.open(CHAT)
+        page.sign_in(AUTH, "akadmin", solo.admin_password)
+        page.at(CHAT)
+        assert ask_the_chat(page)
+
+
 class TestTheDayAuthentikIsBroken:
     """Last, because it stops authentik."""
 

@@ -6,12 +6,7 @@ and `wiki`, a page behind a password at the front door.
 
 from __future__ import annotations
 
-import base64
-import http.client
 import json
-import shlex
-import socket
-import ssl
 import subprocess
 import threading
 import time
@@ -25,17 +20,18 @@ import pytest
 import yaml
 from ansible.parsing.vault import VaultLib, VaultSecret
 
-from ...e2e.conftest import BIN, LAB, ROOT, Platform
-from ...lab import table
+from ...e2e.conftest import BIN, LAB, ROOT
+from .doors import ADDRESS, HOST, Doors
 
-HOST = "solo"
-ADDRESS = table.hosts()[HOST].address
 HERE = Path(__file__).parent
-IMAGES = ("traefik", "socket-proxy", "litellm", "open-webui", "ollama", "postgres", "qdrant")
-STACKS = ("ollama", "store", "litellm", "openwebui", "traefik", "wiki")
+IMAGES = (
+    *("traefik", "socket-proxy", "litellm", "open-webui", "ollama", "postgres", "qdrant", "rustpad"),
+    *("bind9", "authentik", "authentik-proxy"),
+)
+OURS = ("bind9", "authentik", "ollama", "qdrant", "litellm", "openwebui", "rustpad", "traefik")
+STACKS = (*OURS, "store", "wiki")
 # Those that start within seconds; between them they are rotated by a restart, in place, and with both values valid.
 SMALL = ("store", "qdrant", "traefik", "wiki")
-QUESTION = {"model": "tiny", "max_tokens": 2, "messages": [{"role": "user", "content": "hello"}]}
 
 
 def inventory(stacks: Sequence[str]) -> dict[str, Any]:
@@ -46,6 +42,7 @@ def inventory(stacks: Sequence[str]) -> dict[str, Any]:
         "litellm_clients": [{"name": "team"}],
         "traefik_users": [{"name": "reader"}],
         "wiki_guard": "basic",
+        "rustpad_guard": "basic",
         "service_folders": [str(HERE / "roles"), str(ROOT / "molecule" / "traefik" / "services")],
     }
     return {
@@ -73,7 +70,7 @@ def inventory(stacks: Sequence[str]) -> dict[str, Any]:
     }
 
 
-class Secure(Platform):
+class Secure(Doors):
     """The platform, its doors, and its vault as an operator reads it."""
 
     def __init__(self, folder: Path, stacks: Sequence[str]) -> None:
@@ -113,47 +110,6 @@ class Secure(Platform):
             start_new_session=True,
         )
 
-    def host(self, command: str) -> str:
-        return self.ssh(HOST, command)
-
-    # Doors --------------------------------------------------------------------------------------------------------
-
-    def ask(self, name: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
-        """(status, answer) through the front door, by a service's first label."""
-        connection = _Connection(f"{name}.hearth.lan", ssl.create_default_context(cafile=str(self.ca)))
-        try:
-            data = None if body is None else json.dumps(body)
-            connection.request(
-                "POST" if data else "GET", path, data, {"Content-Type": "application/json", **headers}
-            )
-            answer = connection.getresponse()
-            text = answer.read()
-        finally:
-            connection.close()
-        try:
-            return answer.status, json.loads(text)
-        except ValueError:
-            return answer.status, text
-
-    def inside(self, container: str, port: int, path: str, **headers: str) -> int:
-        """The status that a container answers the host itself with, past the front door."""
-        form = "{{.NetworkSettings.Networks.frontend.IPAddress}}"
-        asked = json.dumps({"port": port, "path": path, "headers": headers})
-        program = (
-            "import http.client,json,sys; a=json.loads(sys.argv[2]); c=http.client.HTTPConnection(sys.argv[1],"
-            "a['port'],timeout=60); c.request('GET',a['path'],headers=a['headers']); print(c.getresponse().status)"
-        )
-        address = f"$(docker inspect -f {shlex.quote(form)} {container})"
-        return int(self.host(f"python3 -c {shlex.quote(program)} {address} {shlex.quote(asked)}"))
-
-    def chats(self, key: str) -> int:
-        """The status of a question with a client's key."""
-        return self.ask("openai", "/v1/chat/completions", QUESTION, Authorization=f"Bearer {key}")[0]
-
-    def sign_in(self, password: str) -> tuple[int, Any]:
-        body = {"email": "admin@localhost", "password": password}
-        return self.ask("chat", "/api/v1/auths/signin", body)
-
     def answers(self) -> None:
         """Everything takes what stands in the vault now, and nothing is half done."""
         now = self.secrets()
@@ -162,6 +118,14 @@ class Secure(Platform):
         assert self.store(now["vault_store_password"])
         if "qdrant" in self.stacks:
             assert self.vectors(now["vault_qdrant_api_key"]) == 200
+        if "authentik" in self.stacks:
+            assert self.administers(now["vault_authentik_admin_password"])
+            assert self.database(now["vault_authentik_database_password"])
+        if "bind9" in self.stacks:
+            assert self.signs("acme", now["vault_bind9_acme_key"])
+            assert self.signs("rndc", now["vault_bind9_rndc_key"])
+        if "rustpad" in self.stacks:
+            assert self.pad(now["vault_traefik_user_reader"])[0] == 200
         if "litellm" in self.stacks:
             assert self.chats(now["vault_litellm_client_team"]) == 200
             assert self.chats(now["vault_litellm_probe_key"]) == 200
@@ -170,34 +134,6 @@ class Secure(Platform):
             assert status == 200, answer
             models = self.ask("chat", "/api/models", Authorization=f"Bearer {answer['token']}")[1]
             assert [model["id"] for model in models["data"]] == ["tiny"]
-
-    def vectors(self, key: str) -> int:
-        """The status that the vector database answers this key with."""
-        return self.inside("qdrant", 6333, "/collections", **{"api-key": key})
-
-    def basic(self, password: str) -> int:
-        pair = base64.b64encode(f"reader:{password}".encode()).decode()
-        return self.ask("wiki", "/", Authorization=f"Basic {pair}")[0]
-
-    def store(self, password: str) -> bool:
-        """Whether PostgreSQL lets somebody in with this password."""
-        command = (
-            f"docker exec -e PGPASSWORD={password} store sh -c "
-            "'psql -h $(hostname -i) -U store -d store -c \"select 1\"' >/dev/null 2>&1 && echo yes || echo no"
-        )
-        return self.host(command).strip() == "yes"
-
-
-class _Connection(http.client.HTTPSConnection):
-    """HTTPS to the lab's host under one of the platform's names."""
-
-    def __init__(self, name: str, context: ssl.SSLContext) -> None:
-        super().__init__(name, 443, context=context, timeout=60)
-        self._tls = context
-
-    def connect(self) -> None:
-        plain = socket.create_connection((ADDRESS, 443), self.timeout)
-        self.sock = self._tls.wrap_socket(plain, server_hostname=self.host)
 
 
 @dataclass
@@ -247,7 +183,7 @@ def deployed(folder: Path, stacks: Sequence[str]) -> Iterator[Secure]:
     subprocess.run(["make", "--silent", ".lab/vault_pass"], cwd=ROOT, check=True)
     found = Secure(folder / "inventory", stacks)
     # Data of an earlier run belongs to secrets that are gone.
-    found.host("rm -rf /srv/docker/openwebui /srv/docker/store /srv/docker/qdrant")
+    found.host("cd /srv/docker && rm -rf authentik openwebui qdrant rustpad store")
     found.play("secrets").succeeded()
     found.deploy().succeeded()
     found.ca.write_text(found.host("cat /srv/docker/traefik/certificates/ca.crt"))

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from .conftest import HOST, Secure, load
+from .conftest import HOST, OURS, Secure, load
 
 pytestmark = pytest.mark.lab
 
@@ -19,6 +19,18 @@ def chat(secure: Secure) -> str:
     status, answer = secure.ask("chat", "/api/v1/chats/new", body, Authorization=f"Bearer {token}")
     assert status == 200, answer
     return answer["id"]
+
+
+@pytest.fixture(scope="module")
+def kept(secure: Secure) -> None:
+    """A pad and a vector that somebody stored before anything was replaced."""
+    now = secure.secrets()
+    secure.write_pad(now["vault_traefik_user_reader"], "written before")
+    key = {"api-key": now["vault_qdrant_api_key"]}
+    shape = {"vectors": {"size": 2, "distance": "Cosine"}}
+    assert secure.say("qdrant", 6333, "PUT", "/collections/kept", shape, **key)[0] == 200
+    points = {"points": [{"id": 1, "vector": [1, 2], "payload": {"stored": "before"}}]}
+    assert secure.say("qdrant", 6333, "PUT", "/collections/kept/points?wait=true", points, **key)[0] == 200
 
 
 def restarts(secure: Secure) -> list[tuple[float, float]]:
@@ -36,30 +48,37 @@ def restarts(secure: Secure) -> list[tuple[float, float]]:
     return found
 
 
-def test_everything_is_replaced_under_load(secure: Secure, chat: str) -> None:
+def test_everything_is_replaced_under_load(secure: Secure, chat: str, kept: None) -> None:
     before = secure.secrets()
     session = secure.sign_in(before["vault_openwebui_admin_password"])[1]["token"]
     plan = secure.rotate("--check").succeeded().output
     assert secure.secrets() == before
-    assert f"restarts: store on {HOST}, litellm on {HOST}, openwebui on {HOST}, traefik on {HOST}" in plan
+    [planned] = [line for line in plan.splitlines() if line.startswith(" restarts:")]
+    restarting = {*OURS, "store"} - {"ollama", "rustpad"}
+    assert set(planned.partition(": ")[2].split(", ")) == {f"{name} on {HOST}" for name in restarting}
 
     with load(secure, "vault_litellm_client_team") as asked:
         run = secure.rotate().succeeded()
 
     after = secure.secrets()
     assert asked.asked > 10
-    planned = restarts(secure)
+    away = restarts(secure)
     for begin, end, what in asked.failed:
-        assert any(begin <= to and end >= since for since, to in planned), (begin, end, what, planned)
-    kept = {"vault_hearth_fingerprint_key", "vault_openwebui_data_key"}
+        assert any(begin <= to and end >= since for since, to in away), (begin, end, what, away)
+    unchanged = {"vault_hearth_fingerprint_key", "vault_openwebui_data_key"}
     assert set(after) == set(before)
-    assert {name for name in after if after[name] == before[name]} == kept
+    assert {name for name in after if after[name] == before[name]} == unchanged
     assert not [value for value in (*before.values(), *after.values()) if value in run.output]
     secure.answers()
     refused_everywhere(secure, before, session)
     token = secure.sign_in(after["vault_openwebui_admin_password"])[1]["token"]
     status, found = secure.ask("chat", f"/api/v1/chats/{chat}", Authorization=f"Bearer {token}")
     assert (status, found["title"]) == (200, "written before")
+    assert secure.pad(after["vault_traefik_user_reader"]) == (200, b"written before")
+    point = secure.say(
+        "qdrant", 6333, "GET", "/collections/kept/points/1", **{"api-key": after["vault_qdrant_api_key"]}
+    )
+    assert json.loads(point[1])["result"]["payload"] == {"stored": "before"}
     again = secure.deploy().succeeded()
     assert again.changed == 0, again.output
 
@@ -77,6 +96,14 @@ def refused_everywhere(secure: Secure, old: dict[str, str], session: str) -> Non
     assert secure.inside("open-webui", 8080, "/api/v1/auths/", Authorization=f"Bearer {session}") == 401
     assert secure.basic(old["vault_traefik_user_reader"]) == 401
     assert not secure.store(old["vault_store_password"])
+    assert secure.pad(old["vault_traefik_user_reader"])[0] == 401
+    assert secure.vectors(old["vault_qdrant_api_key"]) == 401
+    assert not secure.administers(old["vault_authentik_admin_password"])
+    assert not secure.database(old["vault_authentik_database_password"])
+    assert not secure.signs("acme", old["vault_bind9_acme_key"])
+    assert not secure.signs("rndc", old["vault_bind9_rndc_key"])
+    bearer = {"Authorization": f"Bearer {old['vault_authentik_outpost_token']}"}
+    assert secure.inside("authentik-server", 9000, "/api/v3/outposts/instances/", **bearer) == 403
 
 
 def test_an_old_key_stays_valid_as_long_as_the_operator_wants(secure: Secure) -> None:
