@@ -51,16 +51,19 @@ FIRST = [
     Stage("unit", [[*PYTEST, "-m", "not docker and not lab", "tests/unit"]]),
     Stage("sanity", [["scripts/sanity.sh"]]),
     Stage("lab images", []),  # waits for what was started beside the stages above
-    Stage("lab hosts", [[PYTHON, "-m", "tests.lab", "up"], [*PYTEST, "tests/lab"]]),
+    Stage("lab hosts", [[PYTHON, "-m", "tests.lab", "up"]]),
 ]
 QUICK_START = "tests/e2e/test_quick_start.py"
 # What takes many minutes of reboots, deploys and a browser: `make test-long`.
 LONG = ("tests/e2e/test_sign_on.py", "tests/e2e/test_trust_zones.py")
-# On the host `solo`.
-SOLO = [Stage("molecule", [["scripts/molecule.sh"]])]
-# On this machine's engine and on the other hosts.
-PLATFORM = [
+# On the host `solo`, and in containers of this machine's engine.
+SOLO = [
+    Stage("molecule", [["scripts/molecule.sh"]]),
     Stage("unit on Docker", [[*PYTEST, "-m", "docker or lab", "tests/unit"]]),
+]
+# On this machine itself and on the other hosts.
+PLATFORM = [
+    Stage("lab", [[*PYTEST, "tests/lab"]]),
     Stage("quick start", [[*PYTEST, QUICK_START]]),
     Stage(
         "end to end",

@@ -11,10 +11,11 @@ from urllib.parse import urlsplit
 import pytest
 
 from ..lab import table
-from .conftest import BIN, LAB, ROOT
+from .conftest import BIN, EDGE, LAB, ROOT
 from .reach import CLOSED, Cell, Origin, Target, cells
 from .reach_by_hand import ROWS
 from .reach_lab import ReachLab
+from .signed_in import cookie_headers
 
 pytestmark = pytest.mark.lab
 IMAGES = {image.reference: image for image in table.images().values()}
@@ -40,7 +41,16 @@ def fleet(platform: Any) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def lab(platform: Any, fleet: dict[str, Any]) -> Iterator[ReachLab]:
     headers = {("litellm", "key"): {"Authorization": f"Bearer {platform.secret('litellm_probe_key')}"}}
-    found = ReachLab(fleet, headers)
+    guarded = {
+        (service["name"], route["guard"]): service["fqdn"]
+        for service in fleet["services"]
+        for route in (service["http"]["routes"] if service["forward_auth"] else ())
+        if route["guard"] in ("sso", "admin")
+    }
+    cookies = cookie_headers(
+        EDGE, fleet["sign_on"]["fqdn"], platform.secret("authentik_admin_password"), list(guarded.values())
+    )
+    found = ReachLab(fleet, headers | {key: cookies[fqdn] for key, fqdn in guarded.items()})
     found.open()
     yield found
     found.close()
@@ -57,11 +67,9 @@ def test_every_cell_of_the_table_comes_out_as_the_catalogue_says(
     fleet: dict[str, Any], lab: ReachLab
 ) -> None:
     everything = cells(fleet, image_ports)
-    tried = [cell for cell in everything if lab.has_credentials(cell)]
-    print(
-        f"{len(tried)} of {len(everything)} cells, {sum(cell.expected == CLOSED for cell in tried)} of them closed"
-    )
-    wrong = lab.wrong(tried)
+    assert [cell for cell in everything if not lab.has_credentials(cell)] == []
+    print(f"{len(everything)} cells, {sum(cell.expected == CLOSED for cell in everything)} of them closed")
+    wrong = lab.wrong(everything)
     assert not wrong, "\n".join(wrong)
 
 
