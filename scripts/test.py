@@ -1,9 +1,9 @@
 """`make test`: every stage, cheap ones first; stops at the first that fails.
 
 The lab's images take minutes to build and little of this machine's attention, so they are built beside the first
-stages. Molecule's scenarios and the end-to-end tests mostly wait for containers and use different hosts, so they run
-side by side, each line with its stage's name in front. Ends with a table of the stages and, as the last
-line, the last test runner's own summary.
+stages. What follows mostly waits for containers: tests on this machine's engine, molecule's scenarios on a host of their
+own and the end-to-end tests on others run side by side, each line with its stage's name in front. Ends with a table of
+the stages and, as the last line, the last test runner's own summary.
 """
 
 from __future__ import annotations
@@ -56,21 +56,22 @@ FIRST = [
 QUICK_START = "tests/e2e/test_quick_start.py"
 # What takes many minutes of reboots, deploys and a browser: `make test-long`.
 LONG = ("tests/e2e/test_sign_on.py", "tests/e2e/test_trust_zones.py")
-# On the host `solo`, and in containers of this machine's engine.
-SOLO = [
-    Stage("molecule", [["scripts/molecule.sh"]]),
+# In containers of this machine's engine.
+ENGINE = [
+    Stage("lab", [[*PYTEST, "tests/lab"]]),
     Stage("unit on Docker", [[*PYTEST, "-m", "docker or lab", "tests/unit"]]),
 ]
-# On this machine itself and on the other hosts.
+# On the host `solo`.
+SOLO = [Stage("molecule", [["scripts/molecule.sh"]])]
+# As a user of this machine, and on the other hosts.
 PLATFORM = [
-    Stage("lab", [[*PYTEST, "tests/lab"]]),
     Stage("quick start", [[*PYTEST, QUICK_START]]),
     Stage(
         "end to end",
         [[*PYTEST, "tests/e2e", *(f"--ignore={name}" for name in (QUICK_START, *LONG))]],
     ),
 ]
-STAGES = [*FIRST, *SOLO, *PLATFORM]
+STAGES = [*FIRST, *ENGINE, *SOLO, *PLATFORM]
 STOPPED = threading.Event()
 
 
@@ -181,7 +182,7 @@ def main() -> int:
     try:
         for stage in FIRST:
             code = code or (run_stage(stage, _show) if stage.commands else await_images(stage, images))
-        code = code or run_side_by_side([PLATFORM, SOLO])
+        code = code or run_side_by_side([PLATFORM, SOLO, ENGINE])
     finally:
         STOPPED.set()  # an interrupted run leaves nothing running either
         if images.poll() is None:

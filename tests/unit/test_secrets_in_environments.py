@@ -12,7 +12,9 @@ ENVIRONMENTS = ROOT.glob("roles/*/templates/env.*.j2")
 def test_every_secret_in_an_environment_is_listed_with_what_it_opens() -> None:
     text = "\n".join(path.read_text() for path in ENVIRONMENTS)
     # secrets[…] is a client secret of the sign-on, under the application's own name.
-    found = set(re.findall(r"\bsecrets\.(\w+)", text)) | set(re.findall(r"secret: (\w+_oidc_secret)", _services()))
+    found = set(re.findall(r"\bsecrets\.(\w+)", text)) | set(
+        re.findall(r"secret: (\w+_oidc_secret)", _services())
+    )
     table = (
         (ROOT / "docs" / "trust-zones.md").read_text().partition("| secret | of |")[2].partition("\n\n")[0]
     )

@@ -1,7 +1,7 @@
 """A whole platform on one lab host, whose secrets are replaced while people use it.
 
 Besides the services of Hearth there are `store`, PostgreSQL with a password that is changed inside the running server,
-and `wiki`, a page behind a password at the front door.
+and `shop`, a page behind a password at the front door.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ IMAGES = (
     *("bind9", "authentik", "authentik-proxy"),
 )
 OURS = ("bind9", "authentik", "ollama", "qdrant", "litellm", "openwebui", "rustpad", "traefik")
-STACKS = (*OURS, "store", "wiki")
+STACKS = (*OURS, "store", "shop")
 # Those that start within seconds; between them they are rotated by a restart, in place, and with both values valid.
-SMALL = ("store", "qdrant", "traefik", "wiki")
+SMALL = ("store", "qdrant", "traefik", "shop")
 
 
 def inventory(stacks: Sequence[str]) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def inventory(stacks: Sequence[str]) -> dict[str, Any]:
         "stacks": list(stacks),
         "litellm_clients": [{"name": "team"}],
         "traefik_users": [{"name": "reader"}],
-        "wiki_guard": "basic",
+        "shop_guard": "basic",
         "rustpad_guard": "basic",
         "service_folders": [str(HERE / "roles"), str(ROOT / "molecule" / "traefik" / "services")],
     }
@@ -56,7 +56,7 @@ def inventory(stacks: Sequence[str]) -> dict[str, Any]:
                 "ansible_ssh_private_key_file": str(LAB / "id_ed25519"),
                 "ansible_ssh_common_args": f"-o UserKnownHostsFile={LAB / 'known_hosts'} -o StrictHostKeyChecking=yes",
                 "ansible_python_interpreter": "/usr/bin/python3",
-                "own_variables": ["wiki_version"],
+                "own_variables": ["shop_version"],
                 "ollama_models": [
                     {
                         "name": "tiny",
@@ -114,7 +114,7 @@ class Secure(Doors):
         """Everything takes what stands in the vault now, and nothing is half done."""
         now = self.secrets()
         assert not [name for name in now if name.endswith("_previous")]
-        assert self.basic(now["vault_traefik_user_reader"]) == 404  # past the guard; wiki has no pages
+        assert self.basic(now["vault_traefik_user_reader"]) == 404  # past the guard; shop has no pages
         assert self.store(now["vault_store_password"])
         if "qdrant" in self.stacks:
             assert self.vectors(now["vault_qdrant_api_key"]) == 200
@@ -183,7 +183,7 @@ def deployed(folder: Path, stacks: Sequence[str]) -> Iterator[Secure]:
     subprocess.run(["make", "--silent", ".lab/vault_pass"], cwd=ROOT, check=True)
     found = Secure(folder / "inventory", stacks)
     # Data of an earlier run belongs to secrets that are gone.
-    found.host("cd /srv/docker && rm -rf authentik openwebui qdrant rustpad store")
+    found.host("rm -rf /srv/docker/{authentik,openwebui,qdrant,rustpad,store}")
     found.play("secrets").succeeded()
     found.deploy().succeeded()
     found.ca.write_text(found.host("cat /srv/docker/traefik/certificates/ca.crt"))

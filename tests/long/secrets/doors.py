@@ -79,7 +79,7 @@ class Doors(Platform):
         return self.inside("qdrant", 6333, "/collections", **{"api-key": key})
 
     def basic(self, password: str) -> int:
-        return self.ask("wiki", "/", **reader(password))[0]
+        return self.ask("shop", "/", **reader(password))[0]
 
     def write_pad(self, password: str, text: str) -> None:
         """Type into the pad `kept`, and wait until it is stored."""

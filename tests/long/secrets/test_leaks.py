@@ -122,7 +122,7 @@ def everything(secure: Secure, scan: Scan) -> None:
         ("remove-stack", ("-e", "service=rustpad", "--check")),
         ("rekey-vault", ("-e", f"new_password_file={scan.folder / 'new_password'}", "--check")),
         ("deploy-stacks", ("--tags", "litellm", *broken)),
-        ("stop-stacks", ("--tags", "wiki")),
+        ("stop-stacks", ("--tags", "shop")),
         ("deploy-stacks", ()),
     ]
     for number, (playbook, arguments) in enumerate(runs):
@@ -164,7 +164,7 @@ def test_a_planted_leak_is_found_in_each_place(secure: Secure, scan: Scan) -> No
     secure.host(
         f"mkdir -p /srv/planted && echo 'key={quoted}' > /srv/planted/file && logger 'said {encoded}';"
         f" docker run -d --rm --name planted --label 'leak={encoded}' --entrypoint sleep"
-        f" $(docker inspect -f '{{{{.Image}}}}' wiki) 300 || docker run -d --name planted --label 'leak={encoded}'"
+        f" $(docker inspect -f '{{{{.Image}}}}' shop) 300 || docker run -d --name planted --label 'leak={encoded}'"
         f" $(docker inspect -f '{{{{.Image}}}}' store) sleep 300"
     )
     process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)", quoted])
