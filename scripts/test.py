@@ -1,9 +1,9 @@
 """`make test`: every stage, cheap ones first; stops at the first that fails.
 
 The lab's images take minutes to build and little of this machine's attention, so they are built beside the first
-stages. What follows mostly waits for containers: tests on this machine's engine, molecule's scenarios on a host of their
-own and the end-to-end tests on others run side by side, each line with its stage's name in front. Ends with a table of
-the stages and, as the last line, the last test runner's own summary.
+stages. What follows mostly waits for containers: tests on this machine's engine, molecule's scenarios on a host of
+their own and the end-to-end tests on others run side by side, each line with its stage's name in front. Ends with a
+table of the stages and, as the last line, the last test runner's own summary.
 """
 
 from __future__ import annotations
