@@ -61,7 +61,7 @@ class Solo(Platform):
 
 
 @pytest.fixture(scope="module")
-def solo() -> Solo:
+def solo() -> Iterator[Solo]:
     """Deployed with the chat signing people in by itself, at authentik."""
     subprocess.run([BIN / "python", "-m", "tests.lab", "up", "solo"], cwd=ROOT, check=True)
     subprocess.run(["make", "--silent", ".lab/vault_pass"], cwd=ROOT, check=True)
@@ -81,8 +81,11 @@ def solo() -> Solo:
     (folder / "hosts.yml").write_text(yaml.safe_dump(hosts))
     platform = Solo(folder)
     platform.play("secrets").succeeded()
+    platform.forget_data("solo")
     platform.deploy().succeeded()
-    return platform
+    yield platform
+    platform.play("stop-stacks").succeeded()
+    platform.forget_data("solo")
 
 
 @pytest.fixture

@@ -182,13 +182,13 @@ def deployed(folder: Path, stacks: Sequence[str]) -> Iterator[Secure]:
     subprocess.run([BIN / "python", "-m", "tests.lab", "load", HOST, *IMAGES], cwd=ROOT, check=True)
     subprocess.run(["make", "--silent", ".lab/vault_pass"], cwd=ROOT, check=True)
     found = Secure(folder / "inventory", stacks)
-    # Data of an earlier run belongs to secrets that are gone.
-    found.host("rm -rf /srv/docker/{authentik,openwebui,qdrant,rustpad,store}")
+    found.forget_data(HOST)
     found.play("secrets").succeeded()
     found.deploy().succeeded()
     found.ca.write_text(found.host("cat /srv/docker/traefik/certificates/ca.crt"))
     yield found
-    found.play("stop-stacks")
+    found.play("stop-stacks").succeeded()
+    found.forget_data(HOST)
 
 
 @pytest.fixture(scope="module")
