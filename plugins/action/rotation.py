@@ -231,8 +231,10 @@ class ActionModule(ActionBase):
         """Do the steps on this host; returns what went wrong, a line each."""
         if not steps:
             return []
-        answer = run_module(self, "secret_work", {"steps": json.dumps(steps)}, task_vars)
         host, wrong = task_vars["inventory_hostname"], []
+        state_dir = platform_run.fleet(task_vars)["hosts"][host]["directories"]["state_dir"]
+        work = {"steps": json.dumps(steps), "state_dir": state_dir}
+        answer = run_module(self, "secret_work", work, task_vars)
         for row in answer["results"]:
             if row["error"]:
                 wrong.append(f"{host}: vault_{row['name']}: {row['error']}")

@@ -20,6 +20,10 @@ options:
         occurs in it, names too, from this module's answer.
     type: str
     required: true
+  state_dir:
+    description: Where Hearth keeps its journal. While a change of a stack is under way on the host, the steps wait for it.
+    type: path
+    required: true
 attributes:
   check_mode:
     description: Nothing is done in check mode.
@@ -50,6 +54,10 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.hearth.llm.plugins.module_utils.secret_work import WorkError, accepted, apply
+from ansible_collections.hearth.llm.plugins.module_utils.transaction import Busy, host_lock
+
+# Seconds; a change that a killed run has handed over ends by itself, one way or the other.
+PATIENCE = 900.0
 
 
 def done(step: Mapping[str, Any]) -> dict[str, Any]:
@@ -65,12 +73,20 @@ def done(step: Mapping[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     module = AnsibleModule(
-        argument_spec={"steps": {"type": "str", "required": True, "no_log": True}}, supports_check_mode=True
+        argument_spec={
+            "steps": {"type": "str", "required": True, "no_log": True},
+            "state_dir": {"type": "path", "required": True},
+        },
+        supports_check_mode=True,
     )
     steps = json.loads(module.params["steps"])
     if module.check_mode:
         module.exit_json(changed=False, results=[])
-    results = [done(step) for step in steps]
+    try:
+        with host_lock(module.params["state_dir"], "a rotation", PATIENCE, lambda _text: None):
+            results = [done(step) for step in steps]
+    except Busy as busy:
+        module.fail_json(msg=str(busy))
     module.exit_json(changed=any(step["what"] == "apply" for step in steps), results=results)
 
 
