@@ -21,7 +21,7 @@ options:
     type: str
     required: true
   state_dir:
-    description: Where Hearth keeps its journal. While a change of a stack is under way on the host, the steps wait for it.
+    description: Where Hearth keeps its journal. The steps wait for a change of a stack that is under way on the host.
     type: path
     required: true
 attributes:
