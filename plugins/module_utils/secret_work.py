@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import os
 import re
 import ssl
 import subprocess
@@ -24,6 +25,7 @@ _PATIENCE = 30.0  # seconds for a service that has just become healthy to take a
 _PAUSE = 0.5
 _TIMEOUT = 60.0
 _REFUSED = 10  # not 1, with which a program ends that broke
+_LATER = os.EX_TEMPFAIL
 _MASK = "***"
 
 
@@ -31,15 +33,20 @@ class WorkError(Exception):
     """It could not be done or told; the text says why, without any value."""
 
 
+class NotNow(WorkError):
+    """It cannot be done while the service is as it is; after a restart it may."""
+
+
 def apply(step: Mapping[str, Any]) -> None:
-    """Let a program in the service's container put `new` in force. Raises WorkError.
+    """Let a program in the service's container put `new` in force. Raises WorkError; NotNow where it ends with 75.
 
     step: {container, interpreter: argv, program: text, new, old}. The program reads both from its standard input, a
     line each, new first, and does nothing where the new one is in force already.
     """
     code, said = _in_container(step, f"{step['new']}\n{step['old']}\n")
     if code:
-        raise WorkError(_masked(said or f"its program ended with {code}", step["new"], step["old"]))
+        failure = NotNow if code == _LATER else WorkError
+        raise failure(_masked(said or f"its program ended with {code}", step["new"], step["old"]))
 
 
 def accepted(step: Mapping[str, Any]) -> bool:

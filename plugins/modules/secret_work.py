@@ -42,7 +42,7 @@ RETURN = r"""
 results:
   description:
     - One for each step, with its C(name), whether the value was C(accepted) (null after C(apply)), and the C(error) of
-      a step that failed.
+      a step that failed, with C(later) where it may succeed once the service has restarted.
   returned: success
   type: list
   elements: dict
@@ -53,7 +53,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.hearth.llm.plugins.module_utils.secret_work import WorkError, accepted, apply
+from ansible_collections.hearth.llm.plugins.module_utils.secret_work import NotNow, WorkError, accepted, apply
 from ansible_collections.hearth.llm.plugins.module_utils.transaction import Busy, host_lock
 
 # Seconds; a change that a killed run has handed over ends by itself, one way or the other.
@@ -68,7 +68,8 @@ def done(step: Mapping[str, Any]) -> dict[str, Any]:
             return {"name": step["name"], "accepted": None, "error": None}
         return {"name": step["name"], "accepted": accepted(step), "error": None}
     except WorkError as error:
-        return {"name": step["name"], "accepted": None, "error": str(error)}
+        later = isinstance(error, NotNow)
+        return {"name": step["name"], "accepted": None, "error": str(error), "later": later}
 
 
 def main() -> None:

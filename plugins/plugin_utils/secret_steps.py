@@ -21,9 +21,9 @@ _GUARDED_LIKE = {"basic": ("basic", "admin")}
 
 
 def apply_steps(
-    action: ActionBase, run: Mapping[str, Any], task_vars: dict[str, Any]
+    action: ActionBase, run: Mapping[str, Any], task_vars: dict[str, Any], name_of_service: str
 ) -> list[dict[str, Any]]:
-    """The changes inside the services of this host, for those secrets that are changed there."""
+    """The changes inside a service of this host, for those secrets that are changed there."""
     store = open_store(action, task_vars)
     return [
         {
@@ -34,7 +34,7 @@ def apply_steps(
             "old": store.value(previous(name)),
         }
         for name, secret, service in _here(run, task_vars)
-        if secret["rotate"] == "in-place"
+        if secret["rotate"] == "in-place" and service["name"] == name_of_service
     ]
 
 

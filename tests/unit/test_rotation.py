@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.hearth.llm.plugins.module_utils import fingerprint, rotation, secret_ages
+from ansible_collections.hearth.llm.plugins.module_utils import (
+    fingerprint,
+    rotation,
+    secret_ages,
+    secret_work,
+)
 from ansible_collections.hearth.llm.plugins.module_utils.rotation import Wish
 from ansible_collections.hearth.llm.plugins.module_utils.secret_work import _masked
 from fleet import resolved, two_hosts
@@ -173,3 +178,12 @@ def test_a_generation_that_is_no_number_counts_as_none():
 
 def test_what_a_program_says_is_shown_without_the_values():
     assert _masked("refused s3cret and 0ld", "s3cret", "0ld") == "refused *** and ***"
+
+
+@pytest.mark.parametrize(("code", "kind"), [(1, secret_work.WorkError), (75, secret_work.NotNow)])
+def test_a_program_says_whether_it_failed_or_has_to_wait(monkeypatch, code, kind):
+    monkeypatch.setattr(secret_work, "_in_container", lambda step, given: (code, "the-new-one is not taken"))
+    with pytest.raises(secret_work.WorkError, match="is not taken") as failure:
+        secret_work.apply({"new": "the-new-one", "old": "the-old-one"})
+    assert type(failure.value) is kind
+    assert "the-new-one" not in str(failure.value)

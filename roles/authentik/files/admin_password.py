@@ -2,11 +2,13 @@
 """Runs inside authentik's server container: akadmin's password, tried and changed as akadmin would in a browser.
 
 A line of standard input: the password to try; ends with 0 where it is accepted, with 10 where it is refused. Two lines,
-the new password and the old one: changes it. Does nothing where the new one is in force already.
+the new password and the old one: changes it. Does nothing where the new one is in force already, and ends with 75 while
+authentik cannot tell, as when its database has got another password and authentik has not.
 """
 
 import http.cookiejar
 import json
+import os
 import sys
 import urllib.error
 import urllib.request
@@ -63,5 +65,6 @@ try:
     if len(passwords) == 1:
         sys.exit(10 if Browser().sign_in(passwords[0]) == PASSWORD else 0)
     change(*passwords)
-except urllib.error.HTTPError as error:
-    sys.exit(f"authentik answered {error.code}, which says neither yes nor no")
+except urllib.error.URLError as error:
+    sys.stderr.write(f"authentik cannot tell: {error}\n")
+    sys.exit(os.EX_TEMPFAIL)
