@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ._docker import Answer, Docker, EngineError, compose, stop
+from ._docker import PROJECT_LABEL, Answer, Docker, EngineError, compose, stop
 from ._health import BAD, GOOD, Verdict, culprit, judge
 
 LOG_LINES = 20
@@ -166,7 +166,8 @@ def stop_all(docker: Docker, project: str, *services: str) -> None:
     """Stop a project's containers, or those of these services; each gets the time that it asks for. Raises Failure."""
     answer = docker.call("compose", "--project-name", project, "stop", *services, timeout=None)
     if not answer.good:
-        raise Failure(f"docker compose stop failed: {answer.reason}")
+        wanted = [item for item in docker.containers(project) if not services or item["service"] in services]
+        _without_compose(docker, "stop", wanted, answer.reason)
 
 
 def take_down(docker: Docker, project: str) -> None:
@@ -177,5 +178,20 @@ def take_down(docker: Docker, project: str) -> None:
     answer = docker.call(
         "compose", "--project-name", project, "down", "--remove-orphans", timeout=_DOWN_SECONDS
     )
-    if not answer.good:
-        raise Failure(f"docker compose down failed: {answer.reason}")
+    if answer.good:
+        return
+    left = docker.containers(project)
+    _without_compose(docker, "stop", left, answer.reason)
+    _without_compose(docker, "rm", left, answer.reason)
+    networks = docker.call("network", "ls", "--quiet", "--filter", f"label={PROJECT_LABEL}={project}")
+    removed = docker.call("network", "rm", *networks.out.split()) if networks.out.split() else networks
+    if not removed.good:
+        raise Failure(f"docker compose down failed: {answer.reason}, and docker network rm: {removed.reason}")
+
+
+def _without_compose(docker: Docker, command: str, containers: Containers, why: str) -> None:
+    """Compose gives up where somebody removed a container that another one depends on; the engine does not."""
+    if containers:
+        answer = docker.call(command, *(item["id"] for item in containers), timeout=_DOWN_SECONDS)
+        if not answer.good:
+            raise Failure(f"docker compose failed: {why}, and docker {command}: {answer.reason}")

@@ -16,8 +16,6 @@ from . import platform_run
 from .secret_values import open_store
 
 _INTERPRETERS = {".py": ["python3", "-c"], ".sh": ["sh", "-c"]}
-# `admin` asks for the same password, and for a private address besides.
-_GUARDED_LIKE = {"basic": ("basic", "admin")}
 
 
 def apply_steps(
@@ -90,8 +88,10 @@ def _trial(
 def _through_the_door(
     fleet: Mapping[str, Any], described: Mapping[str, Any], door: Mapping[str, Any]
 ) -> dict[str, Any] | None:
-    guards = _GUARDED_LIKE.get(described["guard"], (described["guard"],))
     for service in fleet["services"]:
+        guards = [described["guard"]]
+        if described["guard"] == "basic" and not service["sign_on"]:
+            guards.append("admin")  # asks for the same password then, and for a private address besides
         for route in service["http"]["routes"] if service["http"] and service["url"] else ():
             if route["guard"] in guards and service["front"] == door["host"]:
                 path = (route["paths"] or ["/"])[0]

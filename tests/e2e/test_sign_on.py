@@ -279,7 +279,8 @@ class TestTheDayAuthentikIsBroken:
         assert solo.status(f"{GATEWAY}/v1/models", "-H", f"Authorization: Bearer {key}") == "200"
 
     def test_the_chat_opens_by_its_own_password(self, solo: Solo) -> None:
-        solo.deploy("--tags", "openwebui", "-e", "openwebui_guard=open").succeeded()
+        way_in = json.dumps({"openwebui_guard": "open", "openwebui_groups": []})
+        solo.deploy("--tags", "openwebui", "-e", way_in).succeeded()
         password = solo.secret("openwebui_admin_password", "solo")
         body = json.dumps({"email": "admin@localhost", "password": password})
         options = ("-H", "Content-Type: application/json", "--data-binary", body)

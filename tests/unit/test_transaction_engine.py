@@ -648,6 +648,24 @@ def test_off_is_not_gone(running):
     )
 
 
+def test_off_works_where_somebody_removed_what_others_depend_on(host):
+    other = """
+  other:
+    image: {image}
+    command: [serve]
+    depends_on: [svc]
+    healthcheck: {{test: [CMD, /tiny, exists, /tiny], interval: 200ms, timeout: 5s}}
+networks: {{default: {{}}}}
+"""
+    plan = host.plan(more=other.format(image=f"{host.image}:1"))
+    plan["images"]["other"] = plan["images"]["svc"]
+    assert host.deploy(plan)["outcome"] == "committed"
+    docker("rm", "-f", f"{host.name}-svc-1")
+    transaction.remove(host.state_dir, host.name, host.name, str(host.root / "stacks" / host.name))
+    assert host.containers() == []
+    assert host.name not in docker("network", "ls", "--format", "{{.Name}}")
+
+
 def test_the_program_on_the_host_speaks_for_itself(running):
     engine = job.install(running.state_dir)
     shown = subprocess.run(
