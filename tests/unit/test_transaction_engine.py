@@ -33,6 +33,7 @@ from ansible_collections.hearth.llm.plugins.module_utils import (
     transaction,
 )
 from ansible_collections.hearth.llm.plugins.module_utils._bring_up import Failure
+from ansible_collections.hearth.llm.plugins.module_utils._docker import Answer, Docker
 from ansible_collections.hearth.llm.plugins.module_utils._journal import Folder
 from engine_host import SECRET, die_at, docker, docker_bytes, failed
 
@@ -648,22 +649,21 @@ def test_off_is_not_gone(running):
     )
 
 
-def test_off_works_where_somebody_removed_what_others_depend_on(host):
-    other = """
-  other:
-    image: {image}
-    command: [serve]
-    depends_on: [svc]
-    healthcheck: {{test: [CMD, /tiny, exists, /tiny], interval: 200ms, timeout: 5s}}
-networks: {{default: {{}}}}
-"""
-    plan = host.plan(more=other.format(image=f"{host.image}:1"))
-    plan["images"]["other"] = plan["images"]["svc"]
-    assert host.deploy(plan)["outcome"] == "committed"
-    docker("rm", "-f", f"{host.name}-svc-1")
-    transaction.remove(host.state_dir, host.name, host.name, str(host.root / "stacks" / host.name))
-    assert host.containers() == []
-    assert host.name not in docker("network", "ls", "--format", "{{.Name}}")
+def test_off_works_where_compose_gives_up(running, monkeypatch):
+    """Compose 2.26 does where somebody removed a container that another one depends on."""
+    call = Docker.call
+
+    def gives_up(self, *arguments, **options):
+        if "down" in arguments:
+            return Answer(1, "", "could not find svc: not found")
+        return call(self, *arguments, **options)
+
+    monkeypatch.setattr(Docker, "call", gives_up)
+    folder = running.root / "stacks" / running.name
+    transaction.remove(running.state_dir, running.name, running.name, str(folder))
+    assert running.containers() == []
+    assert f"{running.name}_default" not in docker("network", "ls", "--format", "{{.Name}}").split()
+    assert docker("volume", "ls", "-q", "--filter", f"name={running.name}_data")
 
 
 def test_the_program_on_the_host_speaks_for_itself(running):
