@@ -107,9 +107,10 @@ class Platform:
         assert done.returncode == 0, f"{host}: {command}: {done.stderr}"
         return done.stdout
 
-    def forget_data(self, host: str) -> None:
-        """Remove what services stored on a host: it belongs to the secrets of whoever deployed there before."""
-        self.ssh(host, "rm -rf /srv/docker/*")
+    def clear(self, host: str) -> None:
+        """Remove what others have deployed on a host, data included: it belongs to secrets of theirs."""
+        self.ssh(host, "docker ps -aq | xargs -r docker rm -f; rm -rf /opt/stacks/* /srv/docker/*")
+        self.ssh(host, "rm -rf /var/lib/hearth/stacks/* /var/lib/hearth/transactions/*")
 
     def reboot(self, host: str) -> None:
         """Boot a host again; returns when its engine answers."""

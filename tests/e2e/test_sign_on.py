@@ -81,11 +81,10 @@ def solo() -> Iterator[Solo]:
     (folder / "hosts.yml").write_text(yaml.safe_dump(hosts))
     platform = Solo(folder)
     platform.play("secrets").succeeded()
-    platform.forget_data("solo")
+    platform.clear("solo")
     platform.deploy().succeeded()
     yield platform
-    platform.play("stop-stacks").succeeded()
-    platform.forget_data("solo")
+    platform.clear("solo")
 
 
 @pytest.fixture

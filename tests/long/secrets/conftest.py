@@ -182,13 +182,12 @@ def deployed(folder: Path, stacks: Sequence[str]) -> Iterator[Secure]:
     subprocess.run([BIN / "python", "-m", "tests.lab", "load", HOST, *IMAGES], cwd=ROOT, check=True)
     subprocess.run(["make", "--silent", ".lab/vault_pass"], cwd=ROOT, check=True)
     found = Secure(folder / "inventory", stacks)
-    found.forget_data(HOST)
+    found.clear(HOST)
     found.play("secrets").succeeded()
     found.deploy().succeeded()
     found.ca.write_text(found.host("cat /srv/docker/traefik/certificates/ca.crt"))
     yield found
-    found.play("stop-stacks").succeeded()
-    found.forget_data(HOST)
+    found.clear(HOST)
 
 
 @pytest.fixture(scope="module")
