@@ -14,11 +14,11 @@ import http.client
 import json
 import os
 import re
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
+from .model_registry import Unknown, blobs
 from .models import canonical
 from .ollama_modelfile import differences, shown_blob
 
@@ -26,7 +26,6 @@ _QUICK = 20.0
 # Between two words of a running job: verifying a 40 GB file on a slow disk is silent for minutes.
 _SILENCE = 1800.0
 _CHUNK = 1 << 20
-_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 _TRANSIENT = (
     "max retries exceeded",
     "connection reset",
@@ -270,27 +269,10 @@ _REMEDIES = (
 
 
 def registry_layers(reference: str, timeout: float = 5.0) -> dict[str, int] | None:
-    """sha256 and size in bytes of what a registry's model consists of; None where that cannot be had from here.
-
-    The host may be without the container's way to the registry, or the registry may want a token: only a hint.
-    """
-    scheme, _sep, rest = reference.rpartition("://")
-    parts = rest.split("/")
-    host = parts[0] if len(parts) > 2 else "registry.ollama.ai"
-    space = parts[-2] if len(parts) > 1 else "library"
-    name, _colon, tag = parts[-1].partition(":")
-    url = f"{scheme or 'https'}://{host}/v2/{space}/{name}/manifests/{tag or 'latest'}"
-    request = urllib.request.Request(url, headers={"Accept": _MANIFEST})
+    """sha256 and size in bytes of what a registry's model consists of; None where that cannot be had: only a hint."""
     try:
-        with urllib.request.build_opener().open(request, timeout=timeout) as response:
-            manifest = json.load(response)
-        layers = [*manifest["layers"], manifest["config"]]
-        return {
-            str(item["digest"]).removeprefix("sha256:"): int(item["size"])
-            for item in layers
-            if item.get("digest")
-        }
-    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError, AttributeError):
+        return {blob.digest: blob.size for blob in blobs(reference, timeout)}
+    except Unknown:
         return None
 
 

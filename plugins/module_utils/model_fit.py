@@ -1,0 +1,186 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Whether a model fits on cards: weights, key/value cache and working memory, and what would spill to the processor.
+
+Ollama decides by the same sums, layer by layer, so the answer is what it will do: the rules are those of ollama v0.17.4
+(llm/server.go, fs/ggml/ggml.go, ml/device.go). Everything is in bytes. docs/models.md compares it with loaded models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from .model_shape import Layer, Shape
+
+# Bytes of one element of the cache: q8_0 keeps 32 of them in 34 bytes, q4_0 in 18.
+CACHE_TYPES: Mapping[str, float] = {"f16": 2.0, "q8_0": 34 / 32, "q4_0": 18 / 32}
+# Tokens of a prompt that are worked on together.
+BATCH = 512
+# Ollama leaves so much of each card to CUDA's own structures.
+PER_CARD = 457 * 2**20
+# A cache's length is rounded up to a multiple of this, and a context that is proposed is one.
+_STEP = 256
+# Vectors as wide as the embedding that llama.cpp's graph holds for each token of a batch, as Ollama counts them. Of an
+# architecture that is not here Ollama takes a share of the cache for its graph.
+_GRAPH = {"llama": 4, "llama4": 4, "qwen2": 2, "phi2": 4, "command-r": 4, "gemma": 2, "gemma2": 2}
+# The same for Ollama's own engine, measured (docs/models.md).
+_OWN_GRAPH = 10
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How a model fits.
+
+    fits: all of it is on cards. needed: bytes on one card when it is: weights, cache and working. available: bytes that
+    the cards have for it. on_cards: bytes that it takes there, working memory on each card that it needs. spilled:
+    bytes of weights and cache that are the processor's. layers_on_cards: of `layers`, the output counted as one. host:
+    bytes of the host's memory that it takes. cache_type: the one that takes effect. fitting_context: the longest
+    context, for each parallel request, with which all of it would be on the cards; 0 where none would.
+    """
+
+    fits: bool
+    needed: int
+    available: int
+    weights: int
+    cache: int
+    working: int
+    on_cards: int
+    spilled: int
+    host: int
+    layers: int
+    layers_on_cards: int
+    cache_type: str
+    context: int
+    parallel: int
+    fitting_context: int
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def fit(
+    model: Shape,
+    cards: Sequence[int],
+    context: int,
+    parallel: int = 1,
+    cache_type: str = "f16",
+    extra: int = 0,
+) -> Fit:
+    """How the model fits on cards with so many free bytes each; without cards all of it is the processor's.
+
+    context: tokens for each of `parallel` requests. extra: bytes of what comes with the model on the first card (a
+    vision projector). Raises ValueError for an unknown cache type, a context or a number of requests below 1.
+    """
+    if cache_type not in CACHE_TYPES:
+        raise ValueError(f"cache type {cache_type!r}: expected one of {', '.join(CACHE_TYPES)}")
+    if context < 1 or parallel < 1:
+        raise ValueError(f"a context of {context} for {parallel} requests: expected both to be 1 or more")
+    if model.trained_context:
+        context = min(context, model.trained_context)
+    if not model.flash:
+        cache_type = "f16"  # Ollama takes the other ones only with flash attention
+    load = _Load(model, context, parallel, cache_type)
+    rooms = [max(0, card - PER_CARD - (extra if index == 0 else 0)) for index, card in enumerate(cards)]
+    placed, used, working = load.place(rooms)
+    spilled = sum(load.parts) - used
+    return Fit(
+        fits=placed == len(load.parts),
+        needed=sum(load.parts) + load.whole + extra,
+        available=sum(rooms),
+        weights=sum(layer.weights for layer in model.layers) + model.output + extra,
+        cache=sum(load.caches),
+        working=load.whole,
+        on_cards=used + working + (extra if placed else 0),
+        spilled=spilled,
+        host=model.input + spilled + (0 if placed else load.whole),
+        layers=len(load.parts),
+        layers_on_cards=placed,
+        cache_type=cache_type,
+        context=context,
+        parallel=parallel,
+        fitting_context=_fitting_context(model, rooms, parallel, cache_type),
+    )
+
+
+class _Load:
+    """What loading a model with one context asks for."""
+
+    def __init__(self, model: Shape, context: int, parallel: int, cache_type: str) -> None:
+        self.caches = [layer_cache(layer, context, parallel, cache_type) for layer in model.layers]
+        self.parts = [layer.weights + cache for layer, cache in zip(model.layers, self.caches, strict=True)]
+        # What Ollama cannot measure it leaves room for: one layer more.
+        self.spare = 0 if model.own_engine else self.parts[0]
+        self.parts.append(model.output)
+        self.whole, self.split = working_memory(model, context, parallel, sum(self.caches))
+
+    def place(self, rooms: Sequence[int]) -> tuple[int, int, int]:
+        """How many parts find room, their bytes, and those of the working memory beside them.
+
+        On as few cards as can be, the one with the most room first; as much as there is room for where that is not all.
+        """
+        largest = sorted(rooms, reverse=True)
+        for count in range(1, len(largest) + 1):
+            found = self._fill(largest[:count], self.parts, self.whole)
+            if found[0] == len(self.parts):
+                return found
+        # What does not fit is begun from the end, with the output left out: it is the part that is needed least often.
+        return self._fill(largest, self.parts[:-1], max(self.whole, self.split))
+
+    def _fill(self, rooms: Sequence[int], parts: Sequence[int], working: int) -> tuple[int, int, int]:
+        left = [room - working - self.spare for room in rooms]
+        placed, used, cards = 0, 0, set()
+        index = 0
+        for part in reversed(parts):
+            while index < len(left) and part > left[index]:
+                index += 1
+            if index == len(left):
+                break
+            left[index] -= part
+            placed, used = placed + 1, used + part
+            cards.add(index)
+        return placed, used, working * len(cards)
+
+
+def layer_cache(layer: Layer, context: int, parallel: int, cache_type: str) -> int:
+    """Bytes of one layer's keys and values, or of its state, for so many requests."""
+    tokens = parallel * context
+    if layer.window:
+        # With more than one request each keeps the token before its window, too.
+        kept = layer.window + (1 if parallel > 1 else 0)
+        if kept < context:
+            tokens = parallel * kept + min(BATCH, context)
+    tokens = -(-tokens // _STEP) * _STEP
+    return int(tokens * layer.cache * CACHE_TYPES[cache_type]) + layer.state * parallel
+
+
+def working_memory(model: Shape, context: int, parallel: int, cache: int) -> tuple[int, int]:
+    """Bytes that working on a batch takes on a card: where all of the model is on it, and where a part is."""
+    batch = context if model.embeds and not model.own_engine else min(BATCH, context)
+    tokens = context * parallel
+    words = 4 * batch * (model.embedding + model.vocabulary)
+    if model.own_engine:
+        scores = 0 if model.flash else 4 * batch * tokens * model.heads
+        whole = words + 4 * batch * model.embedding * _OWN_GRAPH + 2 * batch * tokens + scores
+        return whole, whole
+    if model.architecture not in _GRAPH:
+        guess = model.heads // max(model.kv_heads, 1) * cache // 6
+        return guess, guess
+    width = _GRAPH[model.architecture] * model.embedding
+    if model.architecture.startswith("gemma"):
+        width += 2 * model.key * model.heads
+    whole = max(words, 4 * batch * (1 + width + tokens * (1 + model.heads)))
+    # The output stays with the processor, and its weights are unpacked for a batch.
+    return whole, max(whole, words + model.embedding * model.vocabulary * 105 // 128)
+
+
+def _fitting_context(model: Shape, rooms: Sequence[int], parallel: int, cache_type: str) -> int:
+    def fits(context: int) -> bool:
+        load = _Load(model, context, parallel, cache_type)
+        return load.place(rooms)[0] == len(load.parts)
+
+    low, high = 0, (model.trained_context or 1 << 20) // _STEP
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if fits(middle * _STEP) else (low, middle - 1)
+    return low * _STEP

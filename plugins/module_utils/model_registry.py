@@ -1,0 +1,135 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What a model consists of, and the header of its file, before it is pulled or where Ollama keeps it.
+
+Manifests are Docker's (ollama v0.17.4, server/images.go); below Ollama's directory they lie in
+models/manifests/HOST/NAMESPACE/NAME/TAG and files in models/blobs/sha256-DIGEST.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import urllib.request
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from .gguf import Header, read_header
+
+_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+_KIND = "application/vnd.ollama.image."
+_DEFAULT_HOST, _DEFAULT_SPACE = "registry.ollama.ai", "library"
+_PATIENCE = 20.0
+
+
+class Unknown(Exception):
+    """What was asked for cannot be had from here; the text says why."""
+
+
+@dataclass(frozen=True)
+class Blob:
+    """One file of a model. kind: model, projector, adapter, template, params, … ; empty for the configuration."""
+
+    digest: str
+    size: int
+    kind: str
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Where a model comes from, as `ollama pull` takes it: [http://HOST/NAMESPACE/]NAME[:TAG]."""
+
+    scheme: str
+    host: str
+    space: str
+    name: str
+    tag: str
+
+    @classmethod
+    def of(cls, text: str) -> Reference:
+        scheme, _sep, rest = text.rpartition("://")
+        parts = rest.split("/")
+        name, _colon, tag = parts[-1].partition(":")
+        return cls(
+            scheme or "https",
+            parts[0] if len(parts) > 2 else _DEFAULT_HOST,
+            parts[-2] if len(parts) > 1 else _DEFAULT_SPACE,
+            name,
+            tag or "latest",
+        )
+
+    def url(self, what: str) -> str:
+        return f"{self.scheme}://{self.host}/v2/{self.space}/{self.name}/{what}"
+
+
+def blobs(reference: str, timeout: float = _PATIENCE) -> list[Blob]:
+    """What a registry says a model consists of. Raises Unknown.
+
+    The host may be without the container's way to the registry, or the registry may want a token.
+    """
+    asked = Reference.of(reference)
+    request = urllib.request.Request(asked.url(f"manifests/{asked.tag}"), headers={"Accept": _MANIFEST})
+    try:
+        with urllib.request.build_opener().open(request, timeout=timeout) as response:
+            return _read_manifest(response.read())
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise Unknown(f"{asked.host} does not tell what {reference} is made of ({error})") from error
+
+
+def blobs_on_disk(directory: Path, reference: str) -> list[Blob]:
+    """What Ollama's own manifest says of a model that it has. Raises Unknown."""
+    asked = Reference.of(reference)
+    path = directory / "models" / "manifests" / asked.host / asked.space / asked.name / asked.tag
+    try:
+        return _read_manifest(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise Unknown(f"{reference} is not in {directory}") from error
+
+
+def header(reference: str, blob: Blob, timeout: float = _PATIENCE) -> Header:
+    """The header of a model's file, which is all of it that is fetched (some MB). Raises Unknown and GgufError."""
+    url = Reference.of(reference).url(f"blobs/sha256:{blob.digest}")
+    try:
+        with urllib.request.build_opener().open(url, timeout=timeout) as response:
+            return read_header(response, blob.size)
+    except (OSError, http.client.HTTPException) as error:
+        raise Unknown(f"the file of {reference} cannot be had ({error})") from error
+
+
+def header_on_disk(directory: Path, blob: Blob) -> Header:
+    """The header of a model's file where Ollama keeps it. Raises Unknown and GgufError."""
+    try:
+        with open(directory / "models" / "blobs" / f"sha256-{blob.digest}", "rb") as file:
+            return read_header(file, blob.size)
+    except OSError as error:
+        raise Unknown(f"the model's file cannot be read ({error})") from error
+
+
+def of_kind(found: Iterable[Blob], *kinds: str) -> list[Blob]:
+    return [blob for blob in found if blob.kind in kinds]
+
+
+def file_header(path: str) -> Header:
+    """The header of a GGUF file. Raises OSError and GgufError."""
+    file: BinaryIO
+    with open(path, "rb") as file:
+        return read_header(file, Path(path).stat().st_size)
+
+
+def _read_manifest(text: bytes) -> list[Blob]:
+    """Raises ValueError for anything that is no manifest."""
+    try:
+        manifest: Any = json.loads(text)
+        items = [*manifest["layers"], manifest["config"]]
+        return [
+            Blob(
+                str(item["digest"]).removeprefix("sha256:"),
+                int(item["size"]),
+                str(item.get("mediaType", "")).partition(_KIND)[2],
+            )
+            for item in items
+            if item.get("digest")
+        ]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError("no manifest of a model") from error

@@ -1,0 +1,184 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What models need, against what llama.cpp and Ollama printed for the same ones, and laws that always hold."""
+
+from __future__ import annotations
+
+import functools
+import io
+import random
+
+import gguf_files
+import pytest
+from ansible_collections.hearth.llm.plugins.module_utils.gguf import GgufError, read_header
+from ansible_collections.hearth.llm.plugins.module_utils.model_fit import CACHE_TYPES, fit, working_memory
+from ansible_collections.hearth.llm.plugins.module_utils.model_shape import Shape, shape
+
+MIB, GIB = 2**20, 2**30
+# A 16 GB card, empty: an RTX 5060 Ti's 16311 MiB without what the driver keeps.
+CARD = 15900 * MIB
+MODELS = (
+    "qwen25_14b",
+    "llama31_8b",
+    "mixtral_8x7b",
+    "gemma2_9b",
+    "gemma3_12b",
+    "gptoss_20b",
+    "qwen3next_80b",
+)
+
+
+@functools.cache
+def model(name: str) -> Shape:
+    return shape(read_header(io.BytesIO(getattr(gguf_files, name)())))
+
+
+def test_qwen25_14b_is_what_llama_cpp_printed_for_it():
+    """ollama/ollama#9091: CUDA0 model buffer 8148.38 MiB, CPU model buffer 417.66 MiB, KV buffer 1536.00 MiB."""
+    found = fit(model("qwen25_14b"), [CARD], 8192)
+    assert found.weights / MIB == pytest.approx(8148.38, abs=0.02)
+    assert model("qwen25_14b").input / MIB == pytest.approx(417.66, abs=0.01)
+    assert found.cache == 1536 * MIB
+
+
+def test_qwen25_14b_has_the_graph_that_ollama_printed_for_it():
+    """intel/ipex-llm#13277, Ollama at 4096 tokens: kv 768.0 MiB, graph.full 348.0 MiB, graph.partial 916.1 MiB."""
+    found = fit(model("qwen25_14b"), [CARD], 4096)
+    whole, part = working_memory(model("qwen25_14b"), 4096, 1, found.cache)
+    assert found.cache == 768 * MIB
+    assert whole / MIB == pytest.approx(348.0, abs=0.05)
+    assert part / MIB == pytest.approx(916.1, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("name", "context", "parallel", "cache_type", "mib"),
+    [
+        ("llama31_8b", 8192, 1, "f16", 1024),
+        ("llama31_8b", 8192, 4, "f16", 4096),
+        ("llama31_8b", 8192, 1, "q8_0", 544),
+        ("llama31_8b", 8192, 1, "q4_0", 288),
+        ("mixtral_8x7b", 32768, 1, "f16", 4096),
+        # Every layer keeps everything: llama.cpp runs it.
+        ("gemma2_9b", 8192, 1, "f16", 2688),
+        # 8 layers keep everything, 40 keep 1024 tokens and a batch.
+        ("gemma3_12b", 8192, 1, "f16", 8 * 64 + 40 * 12),
+        # 12 layers keep everything (2 KiB a token), 12 keep 4096 tokens and a batch.
+        ("gptoss_20b", 32768, 1, "f16", 12 * 64 + 12 * 9),
+    ],
+)
+def test_the_cache_of_real_architectures(name, context, parallel, cache_type, mib):
+    assert fit(model(name), [CARD], context, parallel, cache_type).cache == mib * MIB
+
+
+def test_a_window_longer_than_the_context_keeps_the_context():
+    assert fit(model("gemma3_12b"), [CARD], 1024).cache == 48 * 8 * MIB
+
+
+def test_recurrent_layers_have_a_state_that_does_not_grow():
+    short, long = (fit(model("qwen3next_80b"), [CARD], context).cache for context in (4096, 8192))
+    # Only every fourth of the 48 layers grows: 2 heads, 256 wide, keys and values.
+    assert long - short == 12 * 4096 * 2 * 2 * 256 * 2
+
+
+def test_experts_count_with_their_weights():
+    assert model("mixtral_8x7b").layers[0].weights > 6 * model("llama31_8b").layers[0].weights
+
+
+def test_a_tied_output_is_on_the_card_and_in_the_host():
+    assert model("gemma3_12b").input == pytest.approx(model("gemma3_12b").output, rel=0.001)
+
+
+def test_a_cache_type_without_flash_attention_takes_no_effect():
+    assert fit(model("gemma2_9b"), [CARD], 8192, cache_type="q8_0").cache_type == "f16"
+    assert fit(model("llama31_8b"), [CARD], 8192, cache_type="q8_0").cache_type == "q8_0"
+
+
+def test_the_context_is_cut_to_what_the_model_was_trained_with():
+    assert fit(model("gemma2_9b"), [CARD], 32768).context == 8192
+
+
+@pytest.mark.parametrize(
+    ("context", "fits", "layers"), [(8192, True, 49), (16384, True, 49), (32768, False, 43)]
+)
+def test_qwen25_14b_on_a_16_gb_card(context, fits, layers):
+    """The worked example of docs/models.md."""
+    found = fit(model("qwen25_14b"), [CARD], context)
+    assert (found.fits, found.layers_on_cards, found.layers) == (fits, layers, 49)
+    assert (found.spilled == 0) is fits
+    assert found.fitting_context == 26112
+
+
+def test_two_cards_carry_what_one_cannot():
+    found = fit(model("mixtral_8x7b"), [24 * GIB, 8 * GIB], 4096)
+    assert found.fits
+    assert not fit(model("mixtral_8x7b"), [24 * GIB], 4096).fits
+
+
+def test_without_a_card_everything_is_in_the_hosts_memory():
+    found = fit(model("llama31_8b"), [], 8192)
+    assert (found.fits, found.on_cards, found.layers_on_cards, found.fitting_context) == (False, 0, 0, 0)
+    assert found.host == found.needed + model("llama31_8b").input
+
+
+def test_a_projector_takes_its_room_on_the_first_card():
+    with_eyes = fit(model("llama31_8b"), [CARD], 8192, extra=GIB)
+    assert with_eyes.needed == fit(model("llama31_8b"), [CARD], 8192).needed + GIB
+
+
+def test_an_unknown_cache_type_is_refused():
+    with pytest.raises(ValueError, match="cache type 'q5_1': expected one of f16, q8_0, q4_0"):
+        fit(model("llama31_8b"), [CARD], 8192, cache_type="q5_1")
+
+
+@pytest.mark.parametrize(("context", "parallel"), [(0, 1), (8192, 0)])
+def test_a_context_of_nothing_is_refused(context, parallel):
+    with pytest.raises(ValueError, match="expected both to be 1 or more"):
+        fit(model("llama31_8b"), [CARD], context, parallel)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (gguf_files.gguf({"general.architecture": "clip"}), "clip.block_count is None"),
+        (gguf_files.transformer("llama", 0, 64, 1, 1, 64, 8), "llama has no layers"),
+        (
+            gguf_files.gguf({"general.architecture": "x", "x.block_count": 2, "x.embedding_length": 8}),
+            "none of its tensors",
+        ),
+        (
+            gguf_files.transformer("x", 4, 64, 1, 1, 64, 8, more={"attention.head_count_kv": [1, 2]}),
+            "no list of 4 numbers",
+        ),
+    ],
+)
+def test_a_header_that_is_no_language_model_is_refused(data, said):
+    with pytest.raises(GgufError, match=said):
+        shape(read_header(io.BytesIO(data)))
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_laws_that_always_hold(seed):
+    """More context, requests or weights never need less; more room never places less; sums add up."""
+    chance = random.Random(seed)
+    name = chance.choice(MODELS)
+    cards = [chance.randint(0, 40) * GIB for _card in range(chance.randint(0, 3))]
+    context, parallel = chance.randint(1, 200_000), chance.randint(1, 8)
+    kind = chance.choice(list(CACHE_TYPES))
+    found = fit(model(name), cards, context, parallel, kind)
+
+    assert found.fits == (found.layers_on_cards == found.layers) == (found.spilled == 0)
+    assert found.weights + found.cache + found.working == found.needed
+    assert 0 <= found.on_cards <= found.available
+    assert found.needed <= found.available or not found.fits
+    assert fit(model(name), cards, context + 4096, parallel, kind).needed >= found.needed
+    assert fit(model(name), cards, context, parallel + 1, kind).needed >= found.needed
+    assert fit(model(name), cards, context, parallel, "f16").cache >= found.cache
+    if found.fits:
+        assert fit(model(name), [card + GIB for card in cards], context, parallel, kind).fits
+    assert_the_fitting_context_is_the_longest(name, cards, parallel, kind, found.fitting_context)
+
+
+def assert_the_fitting_context_is_the_longest(name, cards, parallel, kind, longest):
+    if longest:
+        assert fit(model(name), cards, longest, parallel, kind).fits
+    if longest + 256 <= model(name).trained_context:
+        assert not fit(model(name), cards, longest + 256, parallel, kind).fits
