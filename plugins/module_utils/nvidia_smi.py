@@ -1,0 +1,295 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What nvidia-smi says of a host's cards, typed; and what is meant when it says something else.
+
+Runs on the host: standard library only. nvidia-smi's text is not promised to stay as it is, so only its CSV is read,
+and the few lines that have been the same since driver 470. Memory in bytes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+FIELDS = (
+    *(
+        "index",
+        "uuid",
+        "name",
+        "driver_version",
+        "pci.bus_id",
+        "memory.total",
+        "memory.reserved",
+        "memory.used",
+    ),
+    *("memory.free", "compute_cap", "mig.mode.current"),
+)
+APP_FIELDS = ("gpu_uuid", "pid", "process_name", "used_memory")
+_FORMAT = "--format=csv,noheader,nounits"
+QUERY_CARDS = (f"--query-gpu={','.join(FIELDS)}", _FORMAT)
+QUERY_APPS = (f"--query-compute-apps={','.join(APP_FIELDS)}", _FORMAT)
+QUERY_HEAD = ("-q", "-d", "COMPUTE")
+LIST = ("-L",)
+# A card that does not answer makes nvidia-smi wait for ever; a healthy one without persistence mode takes 2 seconds.
+PATIENCE = 20.0
+_PLACES = ("/usr/bin/nvidia-smi", "/usr/lib/wsl/lib/nvidia-smi", "/run/current-system/sw/bin/nvidia-smi")
+_MIB = 2**20
+_ROW = re.compile(r"^\s*\d+\s*,")
+_CUDA = re.compile(r"^CUDA (?:UMD )?Version\s*:\s*(\d+\.\d+)", re.MULTILINE)
+_LISTED = re.compile(r"^GPU (\d+): .*\(UUID: (GPU-[^)]+)\)")
+_INSTANCE = re.compile(r"^\s+MIG (\S+)\s+Device\s+(\d+): \(UUID: (MIG-[^)]+)\)")
+
+
+@dataclass(frozen=True)
+class Instance:
+    """A part of a card that is divided by MIG."""
+
+    profile: str
+    uuid: str
+
+
+@dataclass(frozen=True)
+class Card:
+    """One card. mig: whether it is divided, None where it cannot be. usable: bytes that programs can have at most.
+    error: what nvidia-smi said in the place of a value, when the card itself is the trouble.
+    """
+
+    index: int
+    uuid: str
+    name: str
+    driver: str
+    bus: str
+    total: int | None
+    reserved: int | None
+    used: int | None
+    free: int | None
+    compute_capability: str | None
+    mig: bool | None
+    error: str | None = None
+    instances: tuple[Instance, ...] = ()
+
+    @property
+    def usable(self) -> int:
+        return max(0, (self.total or 0) - (self.reserved or 0))
+
+    def as_dict(self) -> dict[str, Any]:
+        found = asdict(self)
+        return {**found, "usable": self.usable, "instances": [asdict(item) for item in self.instances]}
+
+
+@dataclass(frozen=True)
+class App:
+    """A program that computes on a card; memory is None where the driver does not tell."""
+
+    card: str
+    pid: int
+    name: str
+    memory: int | None
+
+
+@dataclass(frozen=True)
+class Said:
+    """How a call of nvidia-smi ended. hung: it was given up; code is then None."""
+
+    code: int | None
+    text: str
+    hung: bool = False
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Why there are no cards, or one too few. kind: a word for programs; meaning and remedy for people."""
+
+    kind: str
+    said: str
+    meaning: str
+    remedy: str
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+# What is said → kind, meaning, remedy. The first that matches.
+_TROUBLES = (
+    (
+        r"version mismatch",
+        *("mismatch", "the loaded kernel module and the libraries are of different versions, mostly after an update"),
+        "reboot; or, with nothing using the card: rmmod nvidia_uvm nvidia_drm nvidia_modeset nvidia; modprobe nvidia",
+    ),
+    (
+        r"communicate with the NVIDIA driver",
+        *("not_loaded", "the kernel module is not loaded, or is another one (nouveau)"),
+        "modprobe nvidia; where that fails: dkms status; mokutil --sb-state; dmesg | grep -i nvrm",
+    ),
+    (
+        r"handle for GPU|GPU is lost|requires reset|fallen off",
+        *("lost", "a card does not answer any more: it has fallen off the bus, or wants a reset"),
+        "dmesg | grep -i xid; power the machine off and on; if it comes back, look at the card's seat, power and heat",
+    ),
+    (
+        r"No devices were found",
+        *("none", "the driver runs and finds no card"),
+        "lspci -d 10de:; dmesg | grep -i nvrm",
+    ),
+    (
+        r"Insufficient Permissions",
+        *("forbidden", "the devices may not be opened"),
+        "ls -l /dev/nvidia*; in LXC the host must hand them to the container (docs/gpu.md)",
+    ),
+    (
+        r"libnvidia-ml",
+        *("libraries", "nvidia-smi is there without the driver's libraries"),
+        "install the driver again, all its packages of one version",
+    ),
+    (
+        r"not a valid field",
+        *("old", "the driver is too old to be asked"),
+        "install driver 550 or newer",
+    ),
+    (
+        r"initialize NVML",
+        *("nvml", "the driver's library cannot be used here; in a container mostly after `systemctl daemon-reload`"),
+        "in a container: make it anew (docker compose up -d --force-recreate); on the host: dmesg | grep -i nvrm",
+    ),
+)  # fmt: skip
+
+
+def find() -> str | None:
+    """Where nvidia-smi is on this host."""
+    return shutil.which("nvidia-smi") or next((path for path in _PLACES if os.access(path, os.X_OK)), None)
+
+
+def call(command: Sequence[str], patience: float = PATIENCE) -> Said:
+    """Run a command that may never end. One that cannot even be killed (it waits in the kernel) is left behind."""
+    try:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            env={**os.environ, "LC_ALL": "C"},
+            start_new_session=True,
+        )
+    except OSError as error:
+        return Said(127, str(error))
+    try:
+        text, _nothing = process.communicate(timeout=patience)
+        return Said(process.returncode, text)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.communicate(timeout=1)
+        return Said(None, "", hung=True)
+
+
+def cards(said: Said) -> list[Card]:
+    """The cards in the answer to QUERY_CARDS; lines that are no card are left out."""
+    return [_card(line) for line in said.text.splitlines() if _ROW.match(line)]
+
+
+def _card(line: str) -> Card:
+    values = dict(zip(FIELDS, (part.strip() for part in line.split(",")), strict=False))
+    wrong = next((text[1:-1] for text in values.values() if _is_trouble(text)), None)
+    mig = _plain(values.get("mig.mode.current", ""))
+    return Card(
+        index=int(values["index"]),
+        uuid=_plain(values.get("uuid", "")) or "",
+        name=_plain(values.get("name", "")) or "",
+        driver=_plain(values.get("driver_version", "")) or "",
+        bus=_plain(values.get("pci.bus_id", "")) or "",
+        total=_bytes(values.get("memory.total", "")),
+        reserved=_bytes(values.get("memory.reserved", "")),
+        used=_bytes(values.get("memory.used", "")),
+        free=_bytes(values.get("memory.free", "")),
+        compute_capability=_plain(values.get("compute_cap", "")),
+        mig=None if mig is None else mig == "Enabled",
+        error=wrong,
+    )
+
+
+def _is_trouble(text: str) -> bool:
+    """`[Unknown Error]`, `[GPU is lost]`: not merely `[N/A]` or `[Not Supported]`."""
+    return text.startswith("[") and bool(re.search(r"error|lost|reset", text, re.IGNORECASE))
+
+
+def _plain(text: str) -> str | None:
+    return None if not text or text == "N/A" or text.startswith("[") else text
+
+
+def _bytes(text: str) -> int | None:
+    number = text.removesuffix(" MiB")
+    return int(number) * _MIB if number.isdecimal() else None
+
+
+def apps(said: Said) -> list[App]:
+    """The programs in the answer to QUERY_APPS; their names may hold commas."""
+    found = []
+    for line in said.text.splitlines():
+        card, _comma, rest = line.partition(",")
+        pid, _comma, rest = rest.strip().partition(",")
+        name, _comma, memory = rest.rpartition(",")
+        if pid.isdecimal():
+            found.append(App(card.strip(), int(pid), name.strip(), _bytes(memory.strip())))
+    return found
+
+
+def cuda(said: Said) -> str | None:
+    """The newest CUDA that the driver can run, from the answer to QUERY_HEAD."""
+    match = _CUDA.search(said.text)
+    return match[1] if match else None
+
+
+def with_instances(found: Sequence[Card], said: Said) -> list[Card]:
+    """The cards with the parts that the answer to LIST names."""
+    parts: dict[str, list[Instance]] = {}
+    card = ""
+    for line in said.text.splitlines():
+        if match := _LISTED.match(line):
+            card = match[1]
+        elif match := _INSTANCE.match(line):
+            parts.setdefault(card, []).append(Instance(match[1], match[3]))
+    return [replace(item, instances=tuple(parts.get(str(item.index), ()))) for item in found]
+
+
+def trouble(said: Said) -> Trouble | None:
+    """What an answer without cards means; None where there is nothing wrong with it."""
+    if said.hung:
+        return Trouble(
+            "hung",
+            "",
+            "nvidia-smi does not come back: the driver waits for a card that does not answer",
+            "dmesg | grep -i -e xid -e nvrm; a reboot is the only way out of this",
+        )
+    for pattern, kind, meaning, remedy in _TROUBLES:
+        if re.search(pattern, said.text, re.IGNORECASE):
+            return Trouble(kind, _first_line(said.text, pattern), meaning, remedy)
+    if said.code:
+        text = _first_line(said.text, ".")
+        return Trouble("failed", text, f"nvidia-smi failed with status {said.code}", "dmesg | grep -i nvrm")
+    return None
+
+
+def _first_line(text: str, pattern: str) -> str:
+    return next((line.strip() for line in text.splitlines() if re.search(pattern, line, re.IGNORECASE)), "")
+
+
+def ask(path: str | None, run: Callable[[Sequence[str]], Said] = call) -> tuple[list[Card], Trouble | None]:
+    """A host's cards, and what is wrong. No nvidia-smi and no card are answers: ([], None) and ([], kind none)."""
+    if path is None:
+        return [], None
+    said = run([path, *QUERY_CARDS])
+    found = cards(said)
+    wrong = trouble(said)
+    broken = next((card for card in found if card.error), None)
+    if wrong is None and broken:
+        wrong = trouble(Said(said.code, f"{broken.bus}: GPU requires reset or is lost ({broken.error})"))
+    if any(card.mig for card in found):
+        found = with_instances(found, run([path, *LIST]))
+    return found, wrong
