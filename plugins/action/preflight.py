@@ -9,12 +9,12 @@ from typing import Any
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
-from ..module_utils import catalogue, container_host, off, packet_filter, preflight, versions
+from ..module_utils import cards, catalogue, container_host, off, packet_filter, preflight, versions
 from ..module_utils.fingerprint import problems as fingerprint_problems
 from ..module_utils.fingerprint import stamps
 from ..module_utils.problems import Problem, report
 from ..module_utils.secrets import FINGERPRINT_KEY
-from ..plugin_utils import platform_run, scope
+from ..plugin_utils import fitting, platform_run, scope
 from ..plugin_utils.look import FACT, RECOVERY_UNIT, take_look
 from ..plugin_utils.refusal import refusal
 from ..plugin_utils.secret_values import resolved, values
@@ -36,6 +36,8 @@ class ActionModule(ActionBase):
         options = self._host_options(task_vars)
         wanted = packet_filter.table(fleet, host, look)
         problems = preflight.problems(host, services, look, options["manage_engine"], left)
+        absent = cards.problems(host, services, look["gpus"])
+        problems += absent
         if services:
             problems += container_host.problems(host, look["container"])
             problems += packet_filter.problems(host, wanted, look)
@@ -44,6 +46,10 @@ class ActionModule(ActionBase):
         if not task_vars.get("hearth_only_looks"):
             for service in filter(selected, services):
                 problems += versions.problems(service, look["stacks"].get(service["name"]))
+                if not absent:  # of a card that is not there nothing more is to be known
+                    found, unknown = fitting.misfits(self, task_vars, service, look)
+                    problems += found
+                    result.setdefault("warnings", []).extend(unknown)
         if problems:
             return {**result, **refusal(report(problems, f"on {host}"))}
         covered = [name for name in left if selected({"name": name, "host": host})]

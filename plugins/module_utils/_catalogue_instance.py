@@ -9,6 +9,7 @@ from typing import Any
 
 from . import off
 from . import secrets as secret_rules
+from ._catalogue_cards import cards
 from ._catalogue_sign_on import SHARED_NETWORK
 from .digest import digest
 from .inventory import Host
@@ -77,6 +78,7 @@ def instance(
         "extra_hosts": {},
         "serves": _serves(spec),
         "models": _models(spec, variables, host, problems),
+        "cards": cards(spec, variables, host.name, problems),
         "uses": {name: [] for name in spec.uses},
         "clients": [],
         "secrets": [item.name for item in secrets],

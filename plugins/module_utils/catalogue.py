@@ -14,6 +14,7 @@ from typing import Any
 from . import secrets as secret_rules
 from . import view_dns
 from ._catalogue_acme import give_certificates
+from ._catalogue_cards import check_claims, check_same_models
 from ._catalogue_instance import expand, instance
 from ._catalogue_links import link
 from ._catalogue_names import check_ports, export, name_services
@@ -45,6 +46,8 @@ def resolve(specs: Mapping[str, ServiceSpec], hosts: Sequence[Host]) -> Platform
     placed = placements(specs, hosts, settings, problems)
     check_addresses(hosts, settings, problems)
     services = [instance(specs[name], host, settings, problems) for host, name in placed]
+    check_claims(services, problems)
+    check_same_models(services, problems)
     name_services(specs, services, settings, problems)
     sign_on = resolve_sign_on(specs, services, problems)
     read = {name for service in services for name in service["secrets"]}

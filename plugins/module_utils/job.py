@@ -38,6 +38,7 @@ from . import (
     _steps,
     _unrouted,
     look,
+    nvidia_smi,
     transaction,
 )
 from ._bring_up import Failure
@@ -64,6 +65,7 @@ _MODULES = (
     _steps,
     _unrouted,
     look,
+    nvidia_smi,
     transaction,
 )
 _PACKAGE = "hearth_engine"

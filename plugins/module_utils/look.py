@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any
 
-from . import _container, _journal, _nft, _sockets
+from . import _container, _journal, _nft, _sockets, nvidia_smi
 from ._docker import Docker, EngineError
 from ._durable import look_at_files
 from ._state import NewerState, committed, read_state
@@ -28,7 +28,9 @@ _CONTAINER_KEYS = (
     *("id", "service", "image", "image_id", "state", "health", "exit_code", "restarts", "config", "networks"),
 )
 _BRIDGE = '{{.Id}} {{with index .Options "com.docker.network.bridge.name"}}{{.}}{{end}}'
-_NVIDIA_SMI = ("/usr/bin/nvidia-smi", "/usr/lib/wsl/lib/nvidia-smi", "/run/current-system/sw/bin/nvidia-smi")
+# Without this program beside it an engine cannot hand a card to a container, unless it has a CDI specification.
+_HOOK = "nvidia-container-runtime-hook"
+_CDI = ("/etc/cdi", "/var/run/cdi")
 
 
 def look(
@@ -39,6 +41,7 @@ def look(
     images: Sequence[str],
     paths: Sequence[str],
     packet_filter: bool = False,
+    gpus: bool = False,
     docker: Docker | None = None,
 ) -> dict[str, Any]:
     """The whole answer of hearth.llm.look. Never raises because of Docker."""
@@ -58,7 +61,7 @@ def look(
         answer = {
             "system": system(),
             "container": _container.look(),
-            "gpus": {"nvidia_smi": _nvidia_smi()},
+            "gpus": _gpus(gpus),
             "filter": _nft.look(packet_filter),
         }
     got = {name: future.result() for name, future in asked.items()}
@@ -226,7 +229,24 @@ def stack(
     }
 
 
-def _nvidia_smi() -> str | None:
-    return shutil.which("nvidia-smi") or next(
-        (path for path in _NVIDIA_SMI if os.access(path, os.X_OK)), None
-    )
+def _gpus(asked: bool) -> dict[str, Any]:
+    """What of cards a service of this host may need; the driver is asked only where one does."""
+    path = nvidia_smi.find()
+    cards, trouble = nvidia_smi.ask(path) if asked else ([], None)
+    return {
+        "nvidia_smi": path,
+        "cards": [card.as_dict() for card in cards],
+        "trouble": trouble.as_dict() if trouble else None,
+        "hook": shutil.which(_HOOK),
+        "cdi": _cdi_specification(),
+    }
+
+
+def _cdi_specification() -> str | None:
+    """The file that tells engines how a card is handed to a container, by the Container Device Interface."""
+    for folder in _CDI:
+        for name in ("nvidia.yaml", "nvidia.json"):
+            path = os.path.join(folder, name)
+            if os.path.isfile(path):
+                return path
+    return None

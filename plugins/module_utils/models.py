@@ -41,7 +41,8 @@ class Model:
     name: what clients ask for. reference: what is pulled (`from`), the name itself where nothing else is given.
     path: a GGUF file on the controller. modelfile: its text, or a path. parameters: Ollama's options, lists for those
     that repeat (`stop`). digest: sha256 in lower-case hex, of the manifest for a registry's model (12 digits or more,
-    as `ollama list` shows it), of the file for a GGUF (all 64).
+    as `ollama list` shows it), of the file for a GGUF (all 64). spill: may run on the processor in part where
+    it does not fit its host's cards.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Model:
     digest: str = ""
     about: str = ""
     state: str = "present"
+    spill: bool = False
 
     @property
     def insecure(self) -> bool:
@@ -166,6 +168,7 @@ def _parse_one(where: str, item: Any) -> tuple[Model | None, list[dict[str, Any]
         digest=_digits(item.get("digest") or ""),
         about=item.get("about") or "",
         state=item.get("state", "present"),
+        spill=item.get("spill") or False,
     ), []
 
 
@@ -194,6 +197,8 @@ def _wrong_values(where: str, item: Mapping[str, Any]) -> list[dict[str, Any]]:
     for key in ("path", "modelfile", "about", "from", "digest"):
         if item.get(key) is not None and not isinstance(item[key], str):
             problems.append(_problem(f"{where}.{key}", item[key], "text", "put it into quotes"))
+    if item.get("spill") is not None and not isinstance(item["spill"], bool):
+        problems.append(_problem(f"{where}.spill", item["spill"], "true or false", "write it without quotes"))
     reference = item.get("from")
     if isinstance(reference, str) and reference and not _REFERENCE.match(reference):
         problems.append(

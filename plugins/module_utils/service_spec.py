@@ -133,6 +133,18 @@ class Serves:
 
 
 @dataclass(frozen=True)
+class Cards:
+    """The variable with the NVIDIA cards that it computes on; of a model server also those with the context of each
+    request, the number of parallel requests and the type of its cache, by which its models are weighed.
+    """
+
+    chosen: str
+    context: str | None = None
+    parallel: str | None = None
+    cache_type: str | None = None
+
+
+@dataclass(frozen=True)
 class Secret:
     """A secret's description, never its value. `each` names a list variable: one secret per item's `name`.
 
@@ -217,6 +229,7 @@ class ServiceSpec:
     sign_on: SignOn | None = None
     oidc: Oidc | None = None
     serves: Serves | None = None
+    cards: Cards | None = None
     uses: Mapping[str, str] = field(default_factory=dict)
     secrets: tuple[Secret, ...] = ()
     client_keys: Mapping[str, Any] = field(default_factory=dict)
@@ -262,6 +275,7 @@ def read(
     resolver = reader.mapping("resolver")
     serials = reader.mapping("serials")
     serves = reader.mapping("serves")
+    cards = reader.mapping("cards")
     sign_on = reader.mapping("sign_on")
     oidc = reader.mapping("oidc")
     health = reader.mapping("health")
@@ -293,6 +307,7 @@ def read(
         if oidc
         else None,
         serves=reader.make(Serves, "serves", serves) if serves else None,
+        cards=reader.make(Cards, "cards", cards) if cards else None,
         uses=_uses(reader),
         secrets=tuple(_secret(reader, key, value or {}) for key, value in reader.mapping("secrets").items()),
         client_keys=_client_keys(reader),
@@ -411,9 +426,9 @@ def _check_names(spec: ServiceSpec) -> None:
         raise SpecError(f"{spec.name}: http needs the variable {spec.name}_hostname")
     for key, listen in spec.listens.items():
         _check_listen(spec, f"{spec.name}: listens.{key}", listen)
-    for part, value in (("resolver", spec.resolver), ("serials", spec.serials)):
+    for part, value in (("resolver", spec.resolver), ("serials", spec.serials), ("cards", spec.cards)):
         for key, variable in vars(value).items() if value else ():
-            if variable not in spec.variables:
+            if variable is not None and variable not in spec.variables:
                 raise SpecError(f"{spec.name}: {part}.{key} names {variable}, not in variables")
     if spec.oidc and spec.oidc.secret not in {secret.name for secret in spec.secrets}:
         raise SpecError(f"{spec.name}: oidc.secret names {spec.oidc.secret}, which is not in secrets")

@@ -47,6 +47,10 @@ options:
     description: Whether the host is to have the packet filter of Hearth. The kernel is asked whether it can be had.
     type: bool
     default: false
+  gpus:
+    description: Whether the driver is asked for the host's cards, which may take two seconds.
+    type: bool
+    default: false
 attributes:
   check_mode:
     description: Never changes anything.
@@ -124,10 +128,13 @@ listening:
   sample: [{port: 443, address: 0.0.0.0, protocol: tcp, holder: docker-proxy, pid: 812, container: traefik,
             project: traefik}]
 gpus:
-  description: Where nvidia-smi was found, or null.
+  description:
+    - Where C(nvidia-smi), the toolkit's C(hook) and a specification for CDI were found, or null.
+    - With O(gpus), C(cards) and C(trouble) as M(hearth.llm.gpu_info) has them.
   returned: always
   type: dict
-  sample: {nvidia_smi: /usr/bin/nvidia-smi}
+  sample: {nvidia_smi: /usr/bin/nvidia-smi, hook: /usr/bin/nvidia-container-runtime-hook, cdi: null, cards: [],
+           trouble: null}
 images:
   description: The local id of each of O(images), null where it is not there.
   returned: always
@@ -163,6 +170,7 @@ def main() -> None:
             "images": {"type": "list", "elements": "str", "default": []},
             "paths": {"type": "list", "elements": "path", "default": []},
             "packet_filter": {"type": "bool", "default": False},
+            "gpus": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )

@@ -86,6 +86,7 @@ models:
 """
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
@@ -118,9 +119,9 @@ def main() -> None:
         cards = [memory(card) for card in options["cards"]]
         settings = Settings(options["context"], options["parallel"], options["cache_type"])
         directory = Path(options["directory"]) if options["directory"] else None
-        rows = [
-            weigh(model.as_dict(), cards, settings, directory) for model in models if model.state == "present"
-        ]
+        wanted = [model.as_dict() for model in models if model.state == "present"]
+        with ThreadPoolExecutor(max_workers=4) as pool:  # mostly waiting for a registry
+            rows = list(pool.map(lambda model: weigh(model, cards, settings, directory), wanted))
     except ValueError as error:
         module.fail_json(msg=str(error))
     answers = {row["fits"] for row in rows}

@@ -31,6 +31,8 @@ options:
       - C(digest), the sha256 that is wanted. For a registry's model that of its manifest, 12 digits or more, as
         C(ollama list) shows it. For a GGUF that of the file. A big file with a digest is not read anew in every run.
       - C(about), free text for the operator.
+      - C(spill), whether it may run on the processor in part where it does not fit the host's cards. Without it the
+        preflight refuses such a model. This module does not use it.
       - C(state), V(present), which is the default, or V(absent).
       - A model that is not in the list is left alone.
     type: list

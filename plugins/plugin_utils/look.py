@@ -65,6 +65,7 @@ def look_arguments(fleet: Mapping[str, Any], host: str, task_vars: Mapping[str, 
         "stacks": [service["name"] for service in services],
         "images": sorted({image for service in services for image in service["images"].values()}),
         "paths": [RECOVERY_UNIT, *data_directories(services)],
+        "gpus": any(service["cards"] and service["cards"]["chosen"] for service in services),
         "packet_filter": fleet["hosts"][host]["packet_filter"],
         **directories,
     }

@@ -9,7 +9,7 @@ from pathlib import Path
 import jinja2
 import pytest
 import yaml
-from ansible_collections.hearth.llm.plugins.module_utils import service_spec
+from ansible_collections.hearth.llm.plugins.module_utils import _catalogue_cards, service_spec
 
 ROLE = Path(__file__).parents[2] / "roles" / "ollama"
 SPEC = yaml.safe_load((ROLE / "service.yml").read_text())
@@ -43,6 +43,8 @@ def render(publish=None, volumes=(), **variables):
         "replicated": None,
         "resources": {"ollama": {**SPEC["resources"]["ollama"], **variables.pop("resources", {})}},
     }
+    spec = service_spec.read("ollama", "hearth.llm.ollama", SPEC, OPTIONS)
+    service["cards"] = _catalogue_cards.cards(spec, {**SPEC["variables"], **variables}, "gpu-1", [])
     template = environment.from_string((ROLE / "templates/compose.yaml.j2").read_text())
     return yaml.safe_load(template.render(service=service, **{**DEFAULTS, **SPEC["variables"], **variables}))
 
