@@ -29,7 +29,7 @@ _CONTAINER_KEYS = (
 )
 _BRIDGE = '{{.Id}} {{with index .Options "com.docker.network.bridge.name"}}{{.}}{{end}}'
 # Without this program beside it an engine cannot hand a card to a container, unless it has a CDI specification.
-_HOOK = "nvidia-container-runtime-hook"
+HOOK = "nvidia-container-runtime-hook"
 _CDI = ("/etc/cdi", "/var/run/cdi")
 
 
@@ -237,12 +237,12 @@ def _gpus(asked: bool) -> dict[str, Any]:
         "nvidia_smi": path,
         "cards": [card.as_dict() for card in cards],
         "trouble": trouble.as_dict() if trouble else None,
-        "hook": shutil.which(_HOOK),
-        "cdi": _cdi_specification(),
+        "hook": shutil.which(HOOK),
+        "cdi": cdi_specification(),
     }
 
 
-def _cdi_specification() -> str | None:
+def cdi_specification() -> str | None:
     """The file that tells engines how a card is handed to a container, by the Container Device Interface."""
     for folder in _CDI:
         for name in ("nvidia.yaml", "nvidia.json"):

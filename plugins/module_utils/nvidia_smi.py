@@ -1,8 +1,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What nvidia-smi says of a host's cards, typed; and what is meant when it says something else.
 
-Runs on the host: standard library only. nvidia-smi's text is not promised to stay as it is, so only its CSV is read,
-and the few lines that have been the same since driver 470. Memory in bytes.
+Part of the program that stays on hosts: standard library only, Python 3.9 and newer. nvidia-smi's text is not promised
+to stay as it is, so only its CSV is read, and the few lines that have been the same since driver 470. Memory in bytes.
 """
 
 from __future__ import annotations
@@ -195,7 +195,8 @@ def cards(said: Said) -> list[Card]:
 
 
 def _card(line: str) -> Card:
-    values = dict(zip(FIELDS, (part.strip() for part in line.split(",")), strict=False))
+    parts = [part.strip() for part in line.split(",")]
+    values = {name: parts[place] for place, name in enumerate(FIELDS[: len(parts)])}
     wrong = next((text[1:-1] for text in values.values() if _is_trouble(text)), None)
     mig = _plain(values.get("mig.mode.current", ""))
     return Card(

@@ -69,6 +69,10 @@ class Client:
         models = self._json("GET", "/api/tags").get("models") or []
         return {canonical(item["name"]).lower(): str(item.get("digest", "")) for item in models}
 
+    def loaded(self) -> list[dict[str, Any]]:
+        """The models in memory: {name, size, size_vram (both bytes), context_length, …}."""
+        return self._json("GET", "/api/ps").get("models") or []
+
     def show(self, name: str) -> dict[str, Any]:
         return self._json("POST", "/api/show", {"model": name})
 
