@@ -36,14 +36,16 @@ class ActionModule(ActionBase):
         options = self._host_options(task_vars)
         wanted = packet_filter.table(fleet, host, look)
         problems = preflight.problems(host, services, look, options["manage_engine"], left)
-        absent = cards.problems(host, services, look["gpus"])
+        # Who only looks is told by gpu.yml, which goes further than a look.
+        only_looks = boolean(task_vars.get("hearth_only_looks", False))
+        absent = [] if only_looks else cards.problems(host, services, look["gpus"])
         problems += absent
         if services:
             problems += container_host.problems(host, look["container"])
             problems += packet_filter.problems(host, wanted, look)
         problems += self._secrets(host, services, look, task_vars)
         selected = scope.selects(task_vars)
-        if not task_vars.get("hearth_only_looks"):
+        if not only_looks:
             for service in filter(selected, services):
                 problems += versions.problems(service, look["stacks"].get(service["name"]))
                 if not absent:  # of a card that is not there nothing more is to be known

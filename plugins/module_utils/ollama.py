@@ -25,6 +25,8 @@ from .ollama_modelfile import differences, shown_blob
 _QUICK = 20.0
 # Between two words of a running job: verifying a 40 GB file on a slow disk is silent for minutes.
 _SILENCE = 1800.0
+# Loading 40 GB from a slow disk and a sentence by a slow processor.
+_GENERATION = 600.0
 _CHUNK = 1 << 20
 _TRANSIENT = (
     "max retries exceeded",
@@ -73,6 +75,18 @@ class Client:
         """The models in memory: {name, size, size_vram (both bytes), context_length, …}."""
         return self._json("GET", "/api/ps").get("models") or []
 
+    def speed(self, name: str, question: str, tokens: int) -> float | None:
+        """Tokens a second of a short generation; None for a model that makes none. Loads the model where it is not."""
+        body = {"model": name, "prompt": question, "stream": False, "options": {"num_predict": tokens}}
+        try:
+            answer = self._json("POST", "/api/generate", body, _GENERATION)
+        except OllamaError as error:
+            if "does not support generate" in str(error):
+                return None
+            raise
+        seconds = int(answer.get("eval_duration") or 0) / 1e9
+        return round(int(answer.get("eval_count") or 0) / seconds, 1) if seconds else None
+
     def show(self, name: str) -> dict[str, Any]:
         return self._json("POST", "/api/show", {"model": name})
 
@@ -109,9 +123,11 @@ class Client:
         """Create a model from {files: {name: 'sha256:…'}} or {from: model}; yields Ollama's progress."""
         return self._stream("/api/create", {"model": name, **source, **definition})
 
-    def _json(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    def _json(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, timeout: float = _QUICK
+    ) -> dict[str, Any]:
         data = None if body is None else json.dumps(body).encode()
-        response = self._send(method, path, data, {"Content-Type": "application/json"}, _QUICK)
+        response = self._send(method, path, data, {"Content-Type": "application/json"}, timeout)
         text = self._checked(response, response.read())
         return json.loads(text) if text.strip() else {}
 
