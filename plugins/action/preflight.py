@@ -19,6 +19,9 @@ from ..plugin_utils.look import FACT, RECOVERY_UNIT, take_look
 from ..plugin_utils.refusal import refusal
 from ..plugin_utils.secret_values import resolved, values
 
+# Variables of roles/host, whose defaults are invisible here.
+_HOST_OPTIONS = {"manage_engine": True, "manage_gpu": True, "recover_at_boot": True, "daemon_options": {}}
+
 
 class ActionModule(ActionBase):
     """hearth.llm.preflight"""
@@ -36,30 +39,46 @@ class ActionModule(ActionBase):
         options = self._host_options(task_vars)
         wanted = packet_filter.table(fleet, host, look)
         problems = preflight.problems(host, services, look, options["manage_engine"], left)
-        # Who only looks is told by gpu.yml, which goes further than a look.
-        only_looks = boolean(task_vars.get("hearth_only_looks", False))
-        absent = [] if only_looks else cards.problems(host, services, look["gpus"])
-        problems += absent
         if services:
             problems += container_host.problems(host, look["container"])
             problems += packet_filter.problems(host, wanted, look)
         problems += self._secrets(host, services, look, task_vars)
         selected = scope.selects(task_vars)
-        if not only_looks:
+        if not boolean(task_vars.get("hearth_only_looks", False)):
             for service in filter(selected, services):
                 problems += versions.problems(service, look["stacks"].get(service["name"]))
-                if not absent:  # of a card that is not there nothing more is to be known
-                    found, unknown = fitting.misfits(self, task_vars, service, look)
-                    problems += found
-                    result.setdefault("warnings", []).extend(unknown)
+            found, result["warnings"] = self._cards(services, look, options["manage_gpu"], task_vars)
+            problems += found
         if problems:
             return {**result, **refusal(report(problems, f"on {host}"))}
         covered = [name for name in left if selected({"name": name, "host": host})]
-        lacks = preflight.lacks(look, RECOVERY_UNIT, options, fleet["hosts"][host]["networks"])
+        networks, computes = fleet["hosts"][host]["networks"], any(map(cards.wanted, services))
+        lacks = preflight.lacks(look, RECOVERY_UNIT, options, networks, computes)
         if packet_filter.differences(wanted, look["filter"]):
             lacks.append("filter")
         facts = {FACT: look, "hearth_off": covered, "hearth_lacks": lacks, "hearth_filter": wanted or ""}
         return {**result, "ansible_facts": facts, "msg": "ready"}
+
+    def _cards(
+        self,
+        services: list[dict[str, Any]],
+        look: Mapping[str, Any],
+        managed: bool,
+        task_vars: dict[str, Any],
+    ) -> tuple[list[Problem], list[str]]:
+        """Cards that cannot be had, else models that do not fit them, and what could not be known of others.
+
+        Not for those who only look (verify.yml, gpu.yml): gpu.yml goes further and shows all of it.
+        """
+        host = task_vars["inventory_hostname"]
+        absent = cards.problems(host, services, look["gpus"])
+        if not absent and not managed:
+            absent = cards.unreachable(host, services, look)
+        found, told = absent, []
+        for service in filter(scope.selects(task_vars), services if not absent else ()):
+            misfits, unknown = fitting.misfits(self, task_vars, service, look)
+            found, told = found + misfits, told + unknown
+        return found, told
 
     def _secrets(
         self,
@@ -84,9 +103,9 @@ class ActionModule(ActionBase):
         return list(dict.fromkeys(found))
 
     def _host_options(self, task_vars: dict[str, Any]) -> dict[str, Any]:
-        """The variables of roles/host that say which of its parts are wanted; its defaults are invisible here."""
+        """The variables of roles/host that say which of its parts are wanted."""
         found = {
             name: self._templar.template(task_vars.get(f"host_{name}", default))
-            for name, default in (("manage_engine", True), ("recover_at_boot", True), ("daemon_options", {}))
+            for name, default in _HOST_OPTIONS.items()
         }
         return {name: item if name == "daemon_options" else boolean(item) for name, item in found.items()}

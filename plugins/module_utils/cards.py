@@ -14,6 +14,8 @@ from ._catalogue_cards import ALL, claimed_twice
 from .problems import Problem, show
 
 _GIB = 2**30
+# From this engine on CDI specifications are read without being switched on.
+_CDI_ENGINE = (28, 2)
 _PROFILE = re.compile(r"\.(\d+)gb")
 
 
@@ -22,9 +24,9 @@ def problems(host: str, services: Sequence[Mapping[str, Any]], gpus: Mapping[str
     found: list[Problem] = []
     holders: dict[str, Mapping[str, Any]] = {}
     for service in services:
-        asked = service["cards"]
-        if not asked or not asked["chosen"]:
+        if not wanted(service):
             continue
+        asked = service["cards"]
         missing = _missing(host, asked, gpus)
         found += missing
         for uuid, written in [] if missing else _chosen(asked["chosen"], gpus["cards"]):
@@ -33,6 +35,30 @@ def problems(host: str, services: Sequence[Mapping[str, Any]], gpus: Mapping[str
             if other is not service and written not in other["cards"]["chosen"]:
                 found.append(claimed_twice(host, asked["variable"], written, other))
     return found
+
+
+def handed_over(look: Mapping[str, Any]) -> bool:
+    """Whether the engine has a way to hand cards to containers; look: the whole answer of hearth.llm.look."""
+    version = tuple(int(part) for part in re.findall(r"\d+", look["engine"]["version"] or "")[:2])
+    return bool(look["gpus"]["hook"]) or (look["gpus"]["cdi"] is not None and version >= _CDI_ENGINE)
+
+
+def unreachable(host: str, services: Iterable[Mapping[str, Any]], look: Mapping[str, Any]) -> list[Problem]:
+    """For a host whose engine the operator keeps: cards that it cannot hand over."""
+    if handed_over(look):
+        return []
+    expected = "cannot be handed to a container: the engine has neither NVIDIA's container toolkit nor CDI"
+    remedy = "host_manage_gpu: true; or apt install nvidia-container-toolkit, then systemctl restart docker"
+    return [
+        Problem(host, service["cards"]["variable"], show(service["cards"]["chosen"]), expected, remedy)
+        for service in services
+        if wanted(service)
+    ]
+
+
+def wanted(service: Mapping[str, Any]) -> bool:
+    """Whether a service computes on cards."""
+    return bool(service["cards"] and service["cards"]["chosen"])
 
 
 def room(service: Mapping[str, Any], gpus: Mapping[str, Any]) -> list[int]:

@@ -27,6 +27,7 @@ _QUICK = 20.0
 _SILENCE = 1800.0
 # Loading 40 GB from a slow disk and a sentence by a slow processor.
 _GENERATION = 600.0
+_LEAST_TOKENS = 8
 _CHUNK = 1 << 20
 _TRANSIENT = (
     "max retries exceeded",
@@ -76,7 +77,7 @@ class Client:
         return self._json("GET", "/api/ps").get("models") or []
 
     def speed(self, name: str, question: str, tokens: int) -> float | None:
-        """Tokens a second of a short generation; None for a model that makes none. Loads the model where it is not."""
+        """Tokens a second of a short generation, which loads the model; None where too few came to be timed."""
         body = {"model": name, "prompt": question, "stream": False, "options": {"num_predict": tokens}}
         try:
             answer = self._json("POST", "/api/generate", body, _GENERATION)
@@ -84,8 +85,8 @@ class Client:
             if "does not support generate" in str(error):
                 return None
             raise
-        seconds = int(answer.get("eval_duration") or 0) / 1e9
-        return round(int(answer.get("eval_count") or 0) / seconds, 1) if seconds else None
+        count, seconds = int(answer.get("eval_count") or 0), int(answer.get("eval_duration") or 0) / 1e9
+        return round(count / seconds, 1) if count >= _LEAST_TOKENS and seconds else None
 
     def show(self, name: str) -> dict[str, Any]:
         return self._json("POST", "/api/show", {"model": name})

@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+from . import cards
 from ._catalogue_names import ports
 from .problems import Problem
 
@@ -41,12 +42,17 @@ def problems(
 
 
 def lacks(
-    look: Mapping[str, Any], unit: str, options: Mapping[str, Any], networks: Collection[str] = ("frontend",)
+    look: Mapping[str, Any],
+    unit: str,
+    options: Mapping[str, Any],
+    networks: Collection[str] = ("frontend",),
+    wants_cards: bool = False,
 ) -> list[str]:
-    """The parts of roles/host that have something to do on a host: engine, compose, daemon, network, recovery.
+    """The parts of roles/host that have something to do on a host: engine, compose, gpu, daemon, network, recovery.
 
     look: the result of hearth.llm.look; unit: where the recovery unit would be; options: the host_* variables that are
-    set: manage_engine and recover_at_boot (both true if missing), daemon_options; networks: what its stacks share.
+    set: manage_engine, manage_gpu and recover_at_boot (true if missing), daemon_options; networks: what its stacks
+    share; wants_cards: whether one of them computes on cards.
     """
     engine, system = look["engine"], look["system"]
     managed = options.get("manage_engine", True)
@@ -54,6 +60,7 @@ def lacks(
     parts = {
         "engine": managed and not engine["running"],
         "compose": managed and not engine["compose"],
+        "gpu": wants_cards and options.get("manage_gpu", True) and not cards.handed_over(look),
         "daemon": bool(options.get("daemon_options")),  # whether they differ only the file itself says
         "network": not set(networks) <= set(look["networks"]),
         "recovery": options.get("recover_at_boot", True) and system["systemd"] and not unit_there,

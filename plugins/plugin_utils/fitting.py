@@ -25,7 +25,7 @@ def misfits(
     that it would pull from.
     """
     asked, models = service["cards"], service["models"]
-    if not asked or not asked["chosen"] or asked["context"] is None or not models:
+    if not cards.wanted(service) or asked["context"] is None or not models:
         return [], []
     host, room = service["host"], cards.room(service, look["gpus"])
     settings = Settings(int(asked["context"]), int(asked["parallel"] or 1), asked["cache_type"] or "f16")

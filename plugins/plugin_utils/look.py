@@ -11,7 +11,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-from ..module_utils import catalogue, job
+from ..module_utils import cards, catalogue, job
 from . import platform_run
 from .on_host import run_module
 
@@ -65,7 +65,7 @@ def look_arguments(fleet: Mapping[str, Any], host: str, task_vars: Mapping[str, 
         "stacks": [service["name"] for service in services],
         "images": sorted({image for service in services for image in service["images"].values()}),
         "paths": [RECOVERY_UNIT, *data_directories(services)],
-        "gpus": any(service["cards"] and service["cards"]["chosen"] for service in services),
+        "gpus": any(map(cards.wanted, services)),
         "packet_filter": fleet["hosts"][host]["packet_filter"],
         **directories,
     }

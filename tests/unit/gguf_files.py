@@ -168,10 +168,21 @@ def gemma2_9b() -> bytes:
 
 
 def gemma3_12b() -> bytes:
+    norms = [
+        ("post_attention_norm", 3840),
+        ("post_ffw_norm", 3840),
+        ("attn_q_norm", 256),
+        ("attn_k_norm", 256),
+    ]
     more = {"attention.sliding_window": 1024}
     return transformer(
-        "gemma3", 48, 3840, 16, 8, 15360, 262144, key=256, context=131072, tied=True, more=more
-    )
+        "gemma3", 48, 3840, 16, 8, 15360, 262144, key=256, context=131072, tied=True, norms=norms, more=more
+    )  # fmt: skip
+
+
+def qwen3_8b() -> bytes:
+    norms = [("attn_q_norm", 128), ("attn_k_norm", 128)]
+    return transformer("qwen3", 36, 4096, 32, 8, 12288, 151936, key=128, context=40960, norms=norms)
 
 
 def gptoss_20b() -> bytes:

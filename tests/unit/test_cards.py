@@ -159,6 +159,16 @@ def test_a_lost_card_is_nobodys_concern_who_does_not_ask_for_it():
     assert len(looked(gpus, [ONE, TWO])) == 1
 
 
+def test_cards_that_the_engine_cannot_hand_over_are_reported_where_the_toolkit_is_the_operators():
+    services = resolve(gpu={"brain_cards": [ONE]}).fleet["services"]
+    whole = {"engine": {"version": "26.1.5"}, "gpus": {**look(), "hook": None, "cdi": None}}
+    (problem,) = cards.unreachable("gpu", services, whole)
+    assert (problem.variable, problem.value) == ("brain_cards", f'["{ONE}"]')
+    assert problem.remedy.startswith("host_manage_gpu: true; or apt install nvidia-container-toolkit")
+    whole["gpus"]["hook"] = "/usr/bin/nvidia-container-runtime-hook"
+    assert cards.unreachable("gpu", services, whole) == []
+
+
 def service(chosen, models=()):
     platform = resolve(gpu={"brain_cards": chosen, "brain_models": list(models)})
     return platform.fleet["services"][0]

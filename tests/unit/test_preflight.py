@@ -102,11 +102,29 @@ def test_a_host_that_has_everything_is_not_visited():
         ({"networks": ["bridge"]}, {}, ["network"]),
         ({"paths": {UNIT: {"exists": False}}}, {}, ["recovery"]),
         ({"paths": {UNIT: {"exists": False}}}, {"recover_at_boot": False}, []),
+        ({"gpus": {"hook": None, "cdi": None}}, {"manage_gpu": False}, []),
         ({"paths": {}, "system": {"arch": "x86_64", "systemd": False}}, {}, []),
     ],
 )
 def test_only_what_a_host_lacks_is_made(found, options, parts):
     assert lacks({**READY, **found}, UNIT, options) == parts
+
+
+@pytest.mark.parametrize(
+    ("hook", "cdi", "version", "parts"),
+    [
+        (None, None, "26.1.5", ["gpu"]),
+        ("/usr/bin/nvidia-container-runtime-hook", None, "26.1.5", []),
+        (None, "/etc/cdi/nvidia.yaml", "26.1.5", ["gpu"]),
+        (None, "/etc/cdi/nvidia.yaml", "28.3.0", []),
+    ],
+)
+def test_the_toolkit_is_brought_where_cards_are_wanted_and_cannot_be_handed_over(hook, cdi, version, parts):
+    engine = {**READY["engine"], "version": version}
+    found = {**READY, "engine": engine, "gpus": {"hook": hook, "cdi": cdi}}
+    assert lacks(found, UNIT, {}, wants_cards=True) == parts
+    assert lacks(found, UNIT, {"manage_gpu": False}, wants_cards=True) == []
+    assert lacks(found, UNIT, {}) == []
 
 
 def test_a_network_of_a_single_service_is_made_too():
