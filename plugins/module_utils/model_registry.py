@@ -20,7 +20,8 @@ from .gguf import Header, read_header
 _MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 _KIND = "application/vnd.ollama.image."
 _DEFAULT_HOST, _DEFAULT_SPACE = "registry.ollama.ai", "library"
-_PATIENCE = 20.0
+# Also what a registry that answers nothing costs a deploy.
+_PATIENCE = 10.0
 
 
 class Unknown(Exception):

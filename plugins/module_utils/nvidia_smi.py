@@ -281,10 +281,13 @@ def _first_line(text: str, pattern: str) -> str:
     return next((line.strip() for line in text.splitlines() if re.search(pattern, line, re.IGNORECASE)), "")
 
 
-def ask(path: str | None, run: Callable[[Sequence[str]], Said] = call) -> tuple[list[Card], Trouble | None]:
+def ask(
+    path: str | None, run: Callable[[Sequence[str]], Said] | None = None
+) -> tuple[list[Card], Trouble | None]:
     """A host's cards, and what is wrong. No nvidia-smi and no card are answers: ([], None) and ([], kind none)."""
     if path is None:
         return [], None
+    run = run or call
     said = run([path, *QUERY_CARDS])
     found = cards(said)
     wrong = trouble(said)

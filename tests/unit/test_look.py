@@ -198,3 +198,20 @@ def test_a_stack_that_nobody_asked_for_shows_as_an_orphan(tmp_path, docker):
 def test_recorded_containers_publish_only_while_they_run():
     recorded = [describe(item) for item in json.loads(RECORDED.read_text())]
     assert [item["name"] for item in recorded if item["ports"]] == ["hearthrec-web-1"]
+
+
+@pytest.mark.parametrize(("asked", "calls"), [(True, 1), (False, 0)])
+def test_the_driver_is_asked_only_where_a_service_computes_on_cards(monkeypatch, tmp_path, asked, calls):
+    row = "0, GPU-aaaa-1, NVIDIA L40S, 595.80, 00000000:01:00.0, 46068, 609, 0, 45460, 8.9, [N/A]\n"
+    told = []
+    monkeypatch.setattr(look.nvidia_smi, "find", lambda: "/usr/bin/nvidia-smi")
+    monkeypatch.setattr(
+        look.nvidia_smi, "call", lambda command: told.append(command) or look.nvidia_smi.Said(0, row)
+    )
+    (tmp_path / "nvidia.yaml").write_text("cdiVersion: 0.5.0\n")
+    monkeypatch.setattr(look, "_CDI", (str(tmp_path),))
+    found = look._gpus(asked)
+    assert len(told) == calls
+    assert [card["uuid"] for card in found["cards"]] == ["GPU-aaaa-1"] * calls
+    assert (found["nvidia_smi"], found["trouble"]) == ("/usr/bin/nvidia-smi", None)
+    assert found["cdi"] == str(tmp_path / "nvidia.yaml")
