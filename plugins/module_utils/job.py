@@ -39,6 +39,7 @@ from . import (
     _unrouted,
     look,
     nvidia_smi,
+    nvidia_trouble,
     transaction,
 )
 from ._bring_up import Failure
@@ -66,6 +67,7 @@ _MODULES = (
     _unrouted,
     look,
     nvidia_smi,
+    nvidia_trouble,
     transaction,
 )
 _PACKAGE = "hearth_engine"
