@@ -24,8 +24,10 @@ _STEP = 256
 # Vectors as wide as the embedding that llama.cpp's graph holds for each token of a batch, as Ollama counts them. Of an
 # architecture that is not here Ollama takes a share of the cache for its graph.
 _GRAPH = {"llama": 4, "llama4": 4, "qwen2": 2, "phi2": 4, "command-r": 4, "gemma": 2, "gemma2": 2}
-# The same for Ollama's own engine, measured (docs/models.md).
-_OWN_GRAPH = 10
+# Ollama's own engine measures its graph: vectors of each width for each token of a batch, and bytes for each pair of
+# tokens of a batch and of the context; found with qwen3 and gemma3 (docs/models.md).
+_OWN_VECTORS = 3
+_OWN_PAIR = 2.5
 
 
 @dataclass(frozen=True)
@@ -158,11 +160,12 @@ def working_memory(model: Shape, context: int, parallel: int, cache: int) -> tup
     """Bytes that working on a batch takes on a card: where all of the model is on it, and where a part is."""
     batch = context if model.embeds and not model.own_engine else min(BATCH, context)
     tokens = context * parallel
-    words = 4 * batch * (model.embedding + model.vocabulary)
     if model.own_engine:
+        vectors = 4 * batch * _OWN_VECTORS * (model.embedding + model.feed_forward)
         scores = 0 if model.flash else 4 * batch * tokens * model.heads
-        whole = words + 4 * batch * model.embedding * _OWN_GRAPH + 2 * batch * tokens + scores
+        whole = vectors + int(_OWN_PAIR * batch * tokens) + scores + 4 * parallel * model.vocabulary
         return whole, whole
+    words = 4 * batch * (model.embedding + model.vocabulary)
     if model.architecture not in _GRAPH:
         guess = model.heads // max(model.kv_heads, 1) * cache // 6
         return guess, guess

@@ -55,14 +55,16 @@ class Layer:
 class Shape:
     """A model as its memory sees it.
 
-    output: bytes beside the layers that a card needs too. input: bytes that always stay in the host's memory. heads,
-    kv_heads: of attention, the most and the fewest of a layer; key: elements of one key. flash: whether attention can
-    work in pieces, which a cache of another type than f16 needs. own_engine: see _OWN_ENGINE. embeds: makes vectors.
+    feed_forward: width of a layer's inside, of all experts that work on a token together. output: bytes beside the
+    layers that a card needs too. input: bytes that always stay in the host's memory. heads, kv_heads: of attention, the
+    most and the fewest of a layer; key: elements of one key. flash: whether attention can work in pieces, which a cache
+    of another type than f16 needs. own_engine: see _OWN_ENGINE. embeds: makes vectors.
     """
 
     architecture: str
     trained_context: int
     embedding: int
+    feed_forward: int
     vocabulary: int
     heads: int
     kv_heads: int
@@ -102,6 +104,7 @@ def shape(header: Header) -> Shape:
         architecture=header.architecture,
         trained_context=_number(header, "context_length", 0),
         embedding=embedding,
+        feed_forward=_feed_forward(header),
         vocabulary=_vocabulary(header),
         heads=max(heads),
         kv_heads=min(kv_heads),
@@ -161,6 +164,13 @@ def _flash(architecture: str, embeds: bool, key: int, value: int) -> bool:
     if architecture in _ALWAYS_FLASH:
         return True
     return not embeds and architecture not in _NO_FLASH and key == value != 0
+
+
+def _feed_forward(header: Header) -> int:
+    found = header.own("feed_forward_length", 0)
+    widths = found if isinstance(found, list) else [_number(header, "feed_forward_length", 0)]
+    experts = _number(header, "expert_feed_forward_length", 0) * _number(header, "expert_used_count", 1)
+    return max([experts, *(width for width in widths if isinstance(width, int))])
 
 
 def _vocabulary(header: Header) -> int:

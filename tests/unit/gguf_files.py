@@ -180,6 +180,24 @@ def gemma3_12b() -> bytes:
     )  # fmt: skip
 
 
+def gemma3_4b() -> bytes:
+    norms = [
+        ("post_attention_norm", 2560),
+        ("post_ffw_norm", 2560),
+        ("attn_q_norm", 256),
+        ("attn_k_norm", 256),
+    ]
+    more = {"attention.sliding_window": 1024}
+    return transformer(
+        "gemma3", 34, 2560, 8, 4, 10240, 262144, key=256, context=131072, tied=True, norms=norms, more=more
+    )  # fmt: skip
+
+
+def qwen3_14b() -> bytes:
+    norms = [("attn_q_norm", 128), ("attn_k_norm", 128)]
+    return transformer("qwen3", 40, 5120, 40, 8, 17408, 151936, key=128, context=40960, norms=norms)
+
+
 def qwen3_8b() -> bytes:
     norms = [("attn_q_norm", 128), ("attn_k_norm", 128)]
     return transformer("qwen3", 36, 4096, 32, 8, 12288, 151936, key=128, context=40960, norms=norms)
