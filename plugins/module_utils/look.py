@@ -42,6 +42,7 @@ def look(
     paths: Sequence[str],
     packet_filter: bool = False,
     gpus: bool = False,
+    digests: Sequence[str] = (),
     docker: Docker | None = None,
 ) -> dict[str, Any]:
     """The whole answer of hearth.llm.look. Never raises because of Docker."""
@@ -71,6 +72,7 @@ def look(
     return {
         **answer,
         "engine": engine,
+        "digests": {path: digest(path) for path in digests},
         "disks": {path: disk(path) for path in places},
         "paths": {path: path_facts(path) for path in paths},
         "networks": got["networks"] or [],
@@ -168,6 +170,15 @@ def disk(path: str) -> dict[str, Any]:
         "total": usage.f_blocks * usage.f_frsize,
         "device": f"{os.major(device)}:{os.minor(device)}",
     }
+
+
+def digest(path: str) -> str | None:
+    """The sha256 of a small file; None where it is not there."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.sha256(file.read()).hexdigest()
+    except OSError:
+        return None
 
 
 def path_facts(path: str) -> dict[str, Any]:

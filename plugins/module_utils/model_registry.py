@@ -80,12 +80,16 @@ def blobs(reference: str, timeout: float = _PATIENCE) -> list[Blob]:
 
 def blobs_on_disk(directory: Path, reference: str) -> list[Blob]:
     """What Ollama's own manifest says of a model that it has. Raises Unknown."""
-    asked = Reference.of(reference)
-    path = directory / "models" / "manifests" / asked.host / asked.space / asked.name / asked.tag
     try:
-        return _read_manifest(path.read_bytes())
+        return _read_manifest(manifest_place(directory, reference).read_bytes())
     except (OSError, ValueError) as error:
         raise Unknown(f"{reference} is not in {directory}") from error
+
+
+def manifest_place(directory: Path, reference: str) -> Path:
+    """Where Ollama keeps the manifest of a model that it pulled."""
+    asked = Reference.of(reference)
+    return directory / "models" / "manifests" / asked.host / asked.space / asked.name / asked.tag
 
 
 def header(reference: str, blob: Blob, timeout: float = _PATIENCE) -> Header:

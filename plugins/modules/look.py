@@ -51,6 +51,11 @@ options:
     description: Whether the driver is asked for the host's cards, which may take two seconds.
     type: bool
     default: false
+  digests:
+    description: Small files whose sha256 is wanted.
+    type: list
+    elements: path
+    default: []
 attributes:
   check_mode:
     description: Never changes anything.
@@ -105,6 +110,10 @@ paths:
   returned: always
   type: dict
   sample: {/srv/docker/models: {exists: true, kind: directory, mode: "0755", owner: "0:0", empty: false}}
+digests:
+  description: The sha256 of each of O(digests), null where it is not there.
+  returned: always
+  type: dict
 networks:
   description: Names of Docker's networks.
   returned: always
@@ -171,6 +180,7 @@ def main() -> None:
             "paths": {"type": "list", "elements": "path", "default": []},
             "packet_filter": {"type": "bool", "default": False},
             "gpus": {"type": "bool", "default": False},
+            "digests": {"type": "list", "elements": "path", "default": []},
         },
         supports_check_mode=True,
     )

@@ -11,7 +11,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-from ..module_utils import cards, catalogue, job
+from ..module_utils import cards, catalogue, job, model_digests
 from . import platform_run
 from .on_host import run_module
 
@@ -66,6 +66,7 @@ def look_arguments(fleet: Mapping[str, Any], host: str, task_vars: Mapping[str, 
         "images": sorted({image for service in services for image in service["images"].values()}),
         "paths": [RECOVERY_UNIT, *data_directories(services)],
         "gpus": any(map(cards.wanted, services)),
+        "digests": model_digests.places(fleet, host),
         "packet_filter": fleet["hosts"][host]["packet_filter"],
         **directories,
     }
