@@ -8,10 +8,11 @@ remedy}; the verdict is ok, wrong, risk (works now, and is known to break) or un
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from .models import canonical
 from .nvidia_smi import App, Card, Said, Trouble, trouble
 
 _GIB = 2**30
@@ -53,8 +54,13 @@ class Facts:
     loaded: Sequence[Mapping[str, Any]] | None = field(default=None)
 
 
-def checks(facts: Facts, name: str, oldest_driver: str) -> list[dict[str, str]]:
-    """Every check of a container, in the order in which a fault of one makes the next fail. name: the container's."""
+def checks(
+    facts: Facts, name: str, oldest_driver: str, may_spill: Collection[str] = ()
+) -> list[dict[str, str]]:
+    """Every check of a container, in the order in which a fault of one makes the next fail.
+
+    name: the container's; may_spill: the models that may run on the processor in part.
+    """
     return [
         _driver(facts, oldest_driver),
         _versions(facts),
@@ -62,7 +68,7 @@ def checks(facts: Facts, name: str, oldest_driver: str) -> list[dict[str, str]]:
         _engine(facts),
         _container(facts, name),
         _reload(facts),
-        _model(facts),
+        _model(facts, {canonical(model).lower() for model in may_spill}),
         _memory(facts),
     ]
 
@@ -179,7 +185,7 @@ def _reload(facts: Facts) -> dict[str, str]:
     return _check("reload", "risk", found, expected, remedy)
 
 
-def _model(facts: Facts) -> dict[str, str]:
+def _model(facts: Facts, may_spill: Collection[str]) -> dict[str, str]:
     expected = "each loaded model is wholly on cards"
     if facts.loaded is None:
         return _check("model", "unknown", "Ollama does not answer", expected, "docker logs ollama")
@@ -189,7 +195,7 @@ def _model(facts: Facts) -> dict[str, str]:
         )
     where = [(str(item["name"]), on_card(item)) for item in facts.loaded]
     found = ", ".join(f"{name} {share:.0%}" for name, share in where) + " on cards"
-    if all(share == 1 for _name, share in where):
+    if all(share == 1 or (share > 0 and canonical(name).lower() in may_spill) for name, share in where):
         return _check("model", "ok", found, expected)
     if all(share == 0 for _name, share in where):
         remedy = "docker logs ollama 2>&1 | grep -i -e cuda -e 'inference compute'"

@@ -28,6 +28,11 @@ options:
     description: The oldest driver that the container's image works with, beside what the image itself says.
     type: str
     default: "550"
+  may_spill:
+    description: Models that may run on the processor in part. One that is there wholly is wrong all the same.
+    type: list
+    elements: str
+    default: []
   timeout:
     description: Seconds to wait for each call of C(nvidia-smi), on the host and in the container.
     type: int
@@ -81,13 +86,14 @@ def main() -> None:
             "container": {"type": "str", "default": "ollama"},
             "port": {"type": "int", "default": 11434},
             "oldest_driver": {"type": "str", "default": "550"},
+            "may_spill": {"type": "list", "elements": "str", "default": []},
             "timeout": {"type": "int", "default": 20},
         },
         supports_check_mode=True,
     )
     options = module.params
     facts = gpu_facts.gather(options["container"], options["port"], options["timeout"])
-    checks = gpu_check.checks(facts, options["container"], options["oldest_driver"])
+    checks = gpu_check.checks(facts, options["container"], options["oldest_driver"], options["may_spill"])
     healthy = not any(check["verdict"] == "wrong" for check in checks)
     module.exit_json(changed=False, healthy=healthy, checks=checks)
 

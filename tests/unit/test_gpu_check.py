@@ -179,6 +179,13 @@ def test_a_model_that_silently_runs_on_the_processor(loaded, verdict, found):
     assert check["found"].startswith(found)
 
 
+@pytest.mark.parametrize(("share", "verdict"), [(64, "ok"), (0, "wrong"), (100, "ok")])
+def test_a_model_that_may_spill_may_not_leave_the_card_wholly(share, verdict):
+    facts = replace(GOOD, loaded=[{"name": "huge:latest", "size": 100, "size_vram": share}])
+    found = {item["name"]: item["verdict"] for item in checks(facts, "ollama", "550", ["huge"])}
+    assert found["model"] == verdict
+
+
 def test_who_else_holds_the_cards_memory():
     apps = [*GOOD.apps, App(UUID, 4242, "/usr/bin/python3", 3 * 2**30), App(UUID, 7, "x", None)]
     check = wrong(apps=apps)["memory"]
