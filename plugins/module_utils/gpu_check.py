@@ -157,6 +157,10 @@ def _container(facts: Facts, name: str) -> dict[str, str]:
     lines = [line for line in said.text.splitlines() if line.startswith("GPU ")]
     if said.code == 0 and lines:
         return _check("container", "ok", f"{len(lines)} of {len(facts.cards)} cards", expected)
+    if "executable file not found" in said.text:
+        found = "there is no nvidia-smi in it, which the toolkit puts there beside the driver's libraries"
+        remedy = f"nvidia-container-cli info; docker restart {name}; journalctl -u docker | grep -i nvidia"
+        return _check("container", "wrong", found, expected, remedy)
     wrong = trouble(said)
     found = (wrong.said or wrong.meaning) if wrong else "no card"
     remedy = (

@@ -149,7 +149,7 @@ def test_a_host_where_that_will_happen_is_a_risk():
         (
             {"seen": Said(127, "exec: nvidia-smi: executable file not found in $PATH")},
             "wrong",
-            "exec: nvidia-smi",
+            "there is no nvidia-smi in it",
         ),
         ({"seen": Said(None, "", hung=True)}, "wrong", "nvidia-smi does not come back"),
     ],
