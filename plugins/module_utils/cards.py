@@ -14,8 +14,8 @@ from ._catalogue_cards import ALL, claimed_twice
 from .problems import Problem, show
 
 _GIB = 2**30
-# From this engine on CDI specifications are read without being switched on.
-_CDI_ENGINE = (28, 2)
+# From this engine on a request for NVIDIA's driver is served by a CDI specification (moby, devices_nvidia_linux.go).
+CDI_ENGINE = (29, 2)
 _PROFILE = re.compile(r"\.(\d+)gb")
 
 
@@ -40,7 +40,7 @@ def problems(host: str, services: Sequence[Mapping[str, Any]], gpus: Mapping[str
 def handed_over(look: Mapping[str, Any]) -> bool:
     """Whether the engine has a way to hand cards to containers; look: the whole answer of hearth.llm.look."""
     version = tuple(int(part) for part in re.findall(r"\d+", look["engine"]["version"] or "")[:2])
-    return bool(look["gpus"]["hook"]) or (look["gpus"]["cdi"] is not None and version >= _CDI_ENGINE)
+    return bool(look["gpus"]["hook"]) or (look["gpus"]["cdi"] is not None and version >= CDI_ENGINE)
 
 
 def unreachable(host: str, services: Iterable[Mapping[str, Any]], look: Mapping[str, Any]) -> list[Problem]:

@@ -12,12 +12,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from .cards import CDI_ENGINE
 from .models import canonical
 from .nvidia_smi import App, Card, Said, Trouble, trouble
 
 _GIB = 2**30
-# From this engine on CDI specifications are read without being switched on (docker/cli 28.2, moby feature `cdi`).
-_CDI_ENGINE = (28, 2)
 _LIBRARY = re.compile(r"libcuda\.so\.(\d+(?:\.\d+)+)")
 _CUDA_NEEDED = re.compile(r"cuda>=(\d+\.\d+)")
 
@@ -127,7 +126,7 @@ def _toolkit(facts: Facts) -> dict[str, str]:
 def _engine(facts: Facts) -> dict[str, str]:
     """By the hook, by a runtime, or by CDI."""
     expected = "a way for the engine to hand over cards"
-    reads_cdi = _number(facts.engine or "0") >= _CDI_ENGINE
+    reads_cdi = _number(facts.engine or "0") >= CDI_ENGINE
     library = _LIBRARY.search(facts.cdi or "")
     version = facts.cards[0].driver if facts.cards else None
     if library and version and library[1] != version:

@@ -26,7 +26,7 @@ GOOD = Facts(
     driver_module="580.95.05",
     toolkit="NVIDIA Container Toolkit CLI version 1.17.8",
     hook="/usr/bin/nvidia-container-runtime-hook",
-    engine="26.1.5",
+    engine="29.1.0",
     runtimes=["io.containerd.runc.v2", "nvidia", "runc"],
     cgroup_driver="cgroupfs",
     container=True,
@@ -117,8 +117,8 @@ SPECIFICATION = "hostPath: /usr/lib/x86_64-linux-gnu/libcuda.so.{}\n"
 
 def test_cdi_is_a_way_for_an_engine_that_reads_it():
     without = {"hook": None, "runtimes": ["runc"], "cdi": SPECIFICATION.format("580.95.05")}
-    assert wrong(**without, engine="28.3.0") == {}
-    assert list(wrong(**without, engine="26.1.5")) == ["engine"]
+    assert wrong(**without, engine="29.2.0") == {}
+    assert list(wrong(**without, engine="29.1.0")) == ["engine"]
 
 
 def test_a_cdi_specification_from_before_a_driver_update():

@@ -115,8 +115,8 @@ def test_only_what_a_host_lacks_is_made(found, options, parts):
     [
         (None, None, "26.1.5", ["gpu"]),
         ("/usr/bin/nvidia-container-runtime-hook", None, "26.1.5", []),
-        (None, "/etc/cdi/nvidia.yaml", "26.1.5", ["gpu"]),
-        (None, "/etc/cdi/nvidia.yaml", "28.3.0", []),
+        (None, "/etc/cdi/nvidia.yaml", "29.1.0", ["gpu"]),
+        (None, "/etc/cdi/nvidia.yaml", "29.2.0", []),
     ],
 )
 def test_the_toolkit_is_brought_where_cards_are_wanted_and_cannot_be_handed_over(hook, cdi, version, parts):
