@@ -152,7 +152,8 @@ def test_a_driver_in_trouble_is_reported_with_its_remedy(gpus, said):
 
 def test_a_lost_card_is_nobodys_concern_who_does_not_ask_for_it():
     gpus = look(
-        "Unable to determine the device handle for GPU1: 0000:04:00.0: Unknown Error\n" + CSV.split("\n")[0]
+        "Unable to determine the device handle for GPU1: 0000:04:00.0: Unknown Error\n"
+        + CSV.split("\n", maxsplit=1)[0]
     )
     assert looked(gpus, [ONE]) == []
     assert len(looked(gpus, "all")) == 1
