@@ -97,9 +97,12 @@ def instance(
                 "dump": list(item.dump),
                 "restore": list(item.restore),
                 "replaceable": item.replaceable,
+                "save": item.save,
+                "databases": list(item.databases),
             }
             for name, item in spec.data.items()
         },
+        "saved": list(spec.saved),
         "update": _update(spec, own),
         "replicas": (replicas := _replicas(spec, host, problems)),
         "replicated": spec.main_container if replicas > 1 else None,

@@ -14,6 +14,7 @@ from typing import Any
 from . import secrets as secret_rules
 from . import view_dns
 from ._catalogue_acme import give_certificates
+from ._catalogue_backups import backup_key, backups_of
 from ._catalogue_cards import check_claims, check_same_models
 from ._catalogue_instance import expand, instance
 from ._catalogue_links import link
@@ -62,7 +63,7 @@ def resolve(specs: Mapping[str, ServiceSpec], hosts: Sequence[Host]) -> Platform
     runs_on: dict[str, list[str]] = {}
     for host, name in placed:
         runs_on.setdefault(host.name, []).append(name)
-    fleet = {
+    fleet: dict[str, Any] = {
         "platform": _platform(settings, hosts),
         "hosts": {
             host.name: {
@@ -76,6 +77,7 @@ def resolve(specs: Mapping[str, ServiceSpec], hosts: Sequence[Host]) -> Platform
                 },
                 "data_in": settings[host.name]["data_in"],
                 "packet_filter": settings[host.name]["packet_filter"],
+                "backups": None,
                 "sources": settings[host.name]["source_addresses"]
                 or [address for address in [settings[host.name]["address"]] if address],
             }
@@ -85,6 +87,11 @@ def resolve(specs: Mapping[str, ServiceSpec], hosts: Sequence[Host]) -> Platform
         "secrets": {name: describe(secret, specs) for name, secret in secrets.items()},
         "sign_on": sign_on,
     }
+    for name, backups in backups_of(fleet, settings, problems).items():
+        fleet["hosts"][name]["backups"] = backups
+        key = backup_key(name)
+        secrets[key.name] = key
+        fleet["secrets"][key.name] = describe(key, specs)
     problems += view_dns.problems(fleet)
     return Platform(fleet, secrets, problems)
 

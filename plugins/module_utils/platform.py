@@ -11,6 +11,8 @@ from typing import Any
 
 ACCESS = ("local", "lan", "public")
 ACME_CHALLENGES = ("http-01", "dns-01")
+# Where a host keeps repositories: its own by default on a platform of one host, and those of hosts that come by sftp.
+BACKUPS_DIR = "/var/backups/hearth"
 PRIVATE_RANGES = (
     "127.0.0.0/8",
     "10.0.0.0/8",
@@ -117,6 +119,28 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "choices": ["directories", "volumes"],
         "default": "directories",
         "description": "Keep data in directories below data_dir or in Docker's named volumes.",
+    },
+    "backups_to": {
+        "type": "list",
+        "elements": "dict",
+        "description": "Where this host's backups go (docs/backups.md); each names one of path, host and url. Default: "
+        "another host of the inventory, a trusted one before others; on a platform of one host /var/backups/hearth.",
+        "options": {
+            "path": {
+                "type": "str",
+                "description": "A directory of this host, below which its repository lies.",
+            },
+            "host": {"type": "str", "description": "Another host of the inventory, over sftp."},
+            "url": {
+                "type": "str",
+                "description": "A place as restic writes it, without the repository's own name: rest:https://…, "
+                "s3:https://…/bucket, sftp:…, rclone:…",
+            },
+            "append_only": {
+                "type": "bool",
+                "description": "The place lets nobody delete, so nothing is pruned from here. For url only.",
+            },
+        },
     },
     "service_folders": {
         "type": "list",

@@ -20,7 +20,9 @@ PROTOCOLS = ("udp", "tcp")
 OPEN_TO = ("platform", "private", "anyone")
 ROTATIONS = ("restart", "overlap", "in-place", "migrate", "never")
 PATHS = ("any", "one_minor", "every_major", "dump_restore")
+SAVES = ("files", "dump", "sqlite", "paused")
 _NAME = re.compile(r"^[a-z][a-z0-9_]*$")
+_PLAIN_PATH = re.compile(r"^[A-Za-z0-9_-][A-Za-z0-9_./-]*$")
 
 
 class SpecError(ValueError):
@@ -176,6 +178,8 @@ class Data:
 
     container: whose data it is. dump, restore: commands (argv) in that container, of which the first writes the data to
     its standard output and the second reads it from its standard input. replaceable: can be had again from elsewhere.
+    save: how a backup takes it, one of SAVES (docs/backups.md). databases: of `sqlite` the files that are databases,
+    of which the first is always there.
     """
 
     owner: str = "0:0"
@@ -185,6 +189,8 @@ class Data:
     dump: tuple[str, ...] = ()
     restore: tuple[str, ...] = ()
     replaceable: bool = False
+    save: str = "files"
+    databases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -235,6 +241,7 @@ class ServiceSpec:
     client_keys: Mapping[str, Any] = field(default_factory=dict)
     secrets_owner: str = "0:0"
     data: Mapping[str, Data] = field(default_factory=dict)
+    saved: tuple[str, ...] = ()
     update: Update = field(default_factory=Update)
     replicas: int | None = None
     drain: tuple[str, ...] = ()
@@ -312,10 +319,8 @@ def read(
         secrets=tuple(_secret(reader, key, value or {}) for key, value in reader.mapping("secrets").items()),
         client_keys=_client_keys(reader),
         secrets_owner=reader.take("secrets_owner", str, "0:0"),
-        data={
-            key: reader.make(Data, f"data.{key}", _listed(value or {}, "dump", "restore"))
-            for key, value in reader.mapping("data").items()
-        },
+        data={key: _data(reader, key, value or {}) for key, value in reader.mapping("data").items()},
+        saved=tuple(map(str, reader.take("saved", list, []))),
         update=_update(reader),
         replicas=reader.take("replicas", int, None),
         drain=tuple(reader.take("drain", list, [])),
@@ -341,6 +346,12 @@ def _http(reader: _Reader, name: str, value: Mapping[str, Any]) -> Http:
         if route.guard not in GUARDS:
             raise SpecError(f"{name}: http.routes guard {route.guard!r} is none of {', '.join(GUARDS)}")
     return reader.make(Http, "http", {"container": name, **value, "routes": routes})
+
+
+def _data(reader: _Reader, key: str, value: Mapping[str, Any]) -> Data:
+    lists = _listed(value, "dump", "restore", "databases")
+    made: Data = reader.make(Data, f"data.{key}", {"save": "dump" if value.get("dump") else "files", **lists})
+    return made
 
 
 def _update(reader: _Reader) -> Update:
@@ -442,6 +453,10 @@ def _check_data(spec: ServiceSpec) -> None:
             raise SpecError(f"{spec.name}: data.{name} has one of dump and restore; it takes both")
         if item.dump and item.container is None:
             raise SpecError(f"{spec.name}: data.{name}.dump needs data.{name}.container to run in")
+        _check_save(f"{spec.name}: data.{name}", item)
+    for path in (*spec.saved, *(path for item in spec.data.values() for path in item.databases)):
+        if not _PLAIN_PATH.match(path) or ".." in path.split("/"):
+            raise SpecError(f"{spec.name}: {path!r} is no plain relative path")
     if not spec.update.reversible and not (spec.update.why and spec.data):
         raise SpecError(f"{spec.name}: update.reversible: false takes a `why`, and data that it is about")
     tags = {image.version for image in spec.images.values()}
@@ -452,6 +467,17 @@ def _check_data(spec: ServiceSpec) -> None:
             raise SpecError(f"{spec.name}: update.versions.{variable}.path is none of {', '.join(PATHS)}")
     if spec.drain and spec.replicas is None:
         raise SpecError(f"{spec.name}: drain is for a service with replicas")
+
+
+def _check_save(where: str, item: Data) -> None:
+    if item.save not in SAVES:
+        raise SpecError(f"{where}.save is {item.save!r}, expected one of {', '.join(SAVES)}")
+    if (item.save == "dump") != bool(item.dump):
+        raise SpecError(f"{where} has one of dump and save: dump; data that can be dumped are saved so")
+    if (item.save == "sqlite") != bool(item.databases):
+        raise SpecError(f"{where} has one of databases and save: sqlite; it takes both")
+    if item.save == "paused" and item.container is None:
+        raise SpecError(f"{where}.save: paused needs {where.partition(' ')[2]}.container to pause")
 
 
 def _check_listen(spec: ServiceSpec, where: str, listen: Listen) -> None:

@@ -373,7 +373,13 @@ def test_data_say_where_they_are_and_how_they_are_dumped():
     pump = {"container": "gate", "dump": ["dump"], "restore": ["load"]}
     found = resolved_with(gate(data={"db": pump}), two_hosts()).fleet
     assert one(found, "gate")["data"] == {
-        "db": {"place": "/srv/docker/gate/db", "replaceable": False, **pump}
+        "db": {
+            "place": "/srv/docker/gate/db",
+            "replaceable": False,
+            "save": "dump",
+            "databases": [],
+            **pump,
+        }
     }
     volumes = resolved_with(gate(data={"db": pump}), two_hosts(data_in="volumes")).fleet
     service = one(volumes, "gate")

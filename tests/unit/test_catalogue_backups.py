@@ -1,0 +1,136 @@
+"""Where backups go by default, what of a destination is refused, and what a host's program is told."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.hearth.llm.plugins.module_utils import catalogue, view_backups
+from ansible_collections.hearth.llm.plugins.module_utils.service_spec import SpecError, read
+from fleet import MODEL, host, resolved, specs, two_hosts
+
+STORE = {
+    "title": "Store",
+    "tier": "every",
+    "variables": {"store_version": "6"},
+    "images": {"store": {"name": "docker.io/some/store", "version": "store_version"}},
+    "data": {
+        "rows": {"container": "store", "dump": ["dump"], "restore": ["load"]},
+        "files": {},
+        "cache": {"replaceable": True},
+    },
+    "saved": ["keys"],
+}
+
+
+def solve(*hosts):
+    return catalogue.resolve({**specs(), "store": read("store", "test.store", STORE, {})}, hosts)
+
+
+def pair(**variables):
+    return [
+        host("edge", ["trusted"], "10.0.0.1", ["store"], **variables),
+        host("gpu-1", ["compute"], "10.0.0.2", ["store"]),
+    ]
+
+
+def problem(*hosts):
+    return solve(*hosts).problems[0]
+
+
+def test_with_two_hosts_backups_leave_the_host_and_with_one_they_stay():
+    fleet = solve(*pair()).fleet
+    edge, gpu = (fleet["hosts"][name]["backups"]["repositories"][0] for name in ("edge", "gpu-1"))
+    assert (edge["kind"], edge["name"], edge["place"]) == (
+        "host",
+        "gpu-1",
+        "sftp://backup-edge@10.0.0.2//repository",
+    )
+    assert gpu["name"] == "edge"
+    (only,) = solve(pair()[0]).fleet["hosts"]["edge"]["backups"]["repositories"]
+    assert (only["kind"], only["place"]) == ("path", "/var/backups/hearth/edge")
+
+
+def test_a_trusted_host_is_preferred():
+    three = [host("gpu-0", ["compute"], "10.0.0.3", ["store"]), *pair()]
+    backups = {name: item["backups"] for name, item in solve(*three).fleet["hosts"].items()}
+    assert backups["gpu-0"]["repositories"][0]["name"] == "edge"
+    assert backups["edge"]["repositories"][0]["name"] == "gpu-0"
+
+
+def test_each_host_with_data_has_a_key_of_its_own_and_one_without_has_none():
+    platform = solve(*pair(), host("quiet", ["trusted"], "10.0.0.9", []))
+    keys = [name for name in platform.secrets if name.startswith("backups_key")]
+    assert keys == ["backups_key_edge", "backups_key_gpu_1"]
+    assert platform.fleet["hosts"]["quiet"]["backups"] is None
+    assert platform.fleet["secrets"]["backups_key_edge"]["rotate"] == "never"
+
+
+def test_several_destinations_at_once_each_with_a_repository_of_the_hosts_own():
+    to = [{"path": "/mnt/disk/"}, {"url": "rest:https://b.example:8000", "append_only": True}]
+    found = solve(*pair(backups_to=to)).fleet["hosts"]["edge"]["backups"]["repositories"]
+    assert [item["place"] for item in found] == ["/mnt/disk/edge", "rest:https://b.example:8000/edge"]
+    assert [item["append_only"] for item in found] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("to", "word"),
+    [
+        ([{"path": "backups"}], "absolute path"),
+        ([{"path": "/"}], "absolute path"),
+        ([{"host": "edge"}], "lost with it"),
+        ([{"host": "egde"}], "no host of the inventory"),
+        ([{"host": "gpu-1", "path": "/mnt"}], "one of path, host and url"),
+        ([{}], "one of path, host and url"),
+        ([{"url": "https://b.example"}], "no place that restic knows"),
+        ([{"url": "rest:https://me:pw@b.example"}], "password"),
+        ([{"host": "gpu-1", "append_only": True}], "append-only"),
+        ([{"path": "/mnt"}, {"path": "/mnt"}], "twice"),
+        ([{"pth": "/mnt"}], "pth"),
+        ("nowhere", "dict"),
+    ],
+)
+def test_a_bad_destination_is_a_problem(to, word):
+    assert word in problem(*pair(backups_to=to)).expected
+
+
+def test_the_program_is_told_what_to_save_and_not_what_can_be_had_again():
+    plan = view_backups.plan(solve(*pair()).fleet, "edge")
+    (service,) = plan["services"]
+    assert [(item["name"], item["save"], item["place"]) for item in service["data"]] == [
+        ("rows", "dump", "/srv/docker/store/rows"),
+        ("files", "files", "/srv/docker/store/files"),
+        ("keys", "files", "/srv/docker/store/keys"),
+    ]
+    assert service["versions"] == {"store": "6"}
+
+
+def test_a_host_knows_who_brings_backups_to_it():
+    fleet = solve(*pair()).fleet
+    (client,) = view_backups.clients(fleet, "gpu-1")
+    assert client == {
+        "host": "edge",
+        "account": "backup-edge",
+        "folder": "/var/backups/hearth/backup-edge",
+    }
+
+
+def test_a_host_whose_data_are_all_replaceable_has_no_backup():
+    fleet = resolved(two_hosts())
+    assert fleet["hosts"]["edge"]["backups"] is None
+    assert view_backups.plan(fleet, "edge")["services"] == []
+
+
+@pytest.mark.parametrize(
+    ("data", "word"),
+    [
+        ({"save": "copy"}, "expected one of"),
+        ({"save": "dump"}, "dump"),
+        ({"save": "sqlite"}, "databases"),
+        ({"databases": ["a.db"]}, "databases"),
+        ({"save": "sqlite", "databases": ["../a.db"]}, "relative path"),
+        ({"save": "paused"}, "container to pause"),
+        ({"save": "files", "container": "model", "dump": ["a"], "restore": ["b"]}, "saved so"),
+    ],
+)
+def test_service_yml_says_how_its_data_are_saved(data, word):
+    with pytest.raises(SpecError, match=word):
+        read("model", "test.model", {**MODEL, "data": {"store": data}}, {})
