@@ -15,7 +15,7 @@ import sys
 import time
 import types
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from . import (
@@ -46,7 +46,7 @@ from ._bring_up import Failure
 from ._state import refuse_newer
 from ._steps import make_result
 
-_MODULES = (
+MODULES = (
     _bring_up,
     _container,
     _copies,
@@ -83,10 +83,16 @@ _POLL = 0.15
 
 def program() -> bytes:
     """The bytes of engine.py."""
+    return pack(_PACKAGE, MODULES, _MAIN)
+
+
+def pack(package: str, modules: Iterable[types.ModuleType], main: str, first: bytes = b"") -> bytes:
+    """A program in one file: a zip of these modules as `package` and of `main`, after `first` (a #! line)."""
     buffer = io.BytesIO()
+    buffer.write(first)
     with zipfile.ZipFile(buffer, "w") as archive:
-        files = {f"{_PACKAGE}/{module.__name__.rpartition('.')[2]}.py": source(module) for module in _MODULES}
-        for name, text in {**files, f"{_PACKAGE}/__init__.py": "", "__main__.py": _MAIN}.items():
+        files = {f"{package}/{module.__name__.rpartition('.')[2]}.py": source(module) for module in modules}
+        for name, text in {**files, f"{package}/__init__.py": "", "__main__.py": main}.items():
             archive.writestr(zipfile.ZipInfo(name, _ZIP_TIME), text)
     return buffer.getvalue()
 

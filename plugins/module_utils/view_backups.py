@@ -14,10 +14,11 @@ from .platform import BACKUPS_DIR
 def plan(fleet: Mapping[str, Any], host: str) -> dict[str, Any]:
     """What the program of a host is told by the catalogue.
 
-    {host, state_dir, data_dir, repositories: [{name, kind, place, append_only, host, account}],
+    {host, state_dir, data_dir, stacks: [names of all that it runs], key: the secret's name,
+    repositories: [{name, kind, place, append_only, host, account}],
     services: [{name, title, versions, reversible, stack_dir, deadline, images: {container: reference},
-    data: [{name, place, container, save, databases, dump, restore}]}]}, in deploy order. Data that can be
-    had again from elsewhere are not among them. `place` is a directory, or the name of a volume.
+    data: [{name, place, container, save, databases, dump, restore}]}]}, in deploy order. Data that can be had again
+    from elsewhere are not among them. A data's `place` is a directory, or the name of a volume.
     """
     settings = fleet["hosts"][host]
     directories = settings["directories"]
@@ -25,7 +26,9 @@ def plan(fleet: Mapping[str, Any], host: str) -> dict[str, Any]:
         "host": host,
         "state_dir": directories["state_dir"],
         "data_dir": directories["data_dir"],
-        "repositories": settings["backups"]["repositories"] if settings["backups"] else [],
+        "stacks": settings["services"],
+        "key": (settings["backups"] or {}).get("key"),
+        "repositories": (settings["backups"] or {}).get("repositories", []),
         "services": [_service(service) for service in instances(fleet, host) if saves(service)],
     }
 

@@ -1,0 +1,281 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Makes a service's data ready to be saved: what cannot be read as it lies is written beside it first.
+
+    <data_dir>/.backup/<service>/manifest.json      who wrote the data, when, and what is in them
+    <data_dir>/.backup/<service>/<name>.dump        of data that are dumped
+    <data_dir>/.backup/<service>/<name>/            of paused data a whole copy, of sqlite the databases
+
+It is one directory for all of a service, so that a service is one snapshot: whole, or not there. A dump that fails
+fails here, before restic is asked. (restic's own --stdin-from-command would make a snapshot of each dump, and most
+supported distributions have a restic that is older.)
+Part of the program that stays on hosts (see backup.py): standard library only, Python 3.9 and newer.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import _durable
+from ._copies import Place, gib
+from ._docker import PROJECT_LABEL, SERVICE_LABEL, Docker, EngineError, environment
+from ._restic import Trouble
+
+FORMAT = 1
+# What SQLite keeps beside a database; none of it belongs to the copy.
+BESIDE = ("-wal", "-shm", "-journal")
+_SPARE = 256 * 1024**2
+
+
+@dataclass
+class Staged:
+    """What restic is to save: paths, what to leave out of them, and the manifest that is among them."""
+
+    paths: list[str]
+    excludes: list[str] = field(default_factory=list)
+    manifest: dict[str, Any] = field(default_factory=dict)
+
+
+def stage_folder(data_dir: str, service: str) -> str:
+    """Where a service is made ready: beside its data, so that copies can share blocks with them."""
+    return os.path.join(data_dir, ".backup", service)
+
+
+@contextmanager
+def staged(
+    docker: Docker, plan: Mapping[str, Any], service: Mapping[str, Any], say: Callable[[str], None]
+) -> Iterator[Staged]:
+    """Make a service ready, and clear up afterwards. Raises Trouble.
+
+    plan, service: of view_backups.plan.
+    """
+    folder = stage_folder(plan["data_dir"], service["name"])
+    shutil.rmtree(folder, ignore_errors=True)  # what a killed run left
+    os.makedirs(folder, mode=0o700)
+    try:
+        yield _Stage(docker, plan["host"], service, folder, say).make()
+    except (EngineError, OSError) as problem:
+        raise Trouble(str(problem), f"look at it with: docker compose -p {service['name']} ps") from problem
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):
+            os.rmdir(os.path.dirname(folder))
+
+
+class _Stage:
+    def __init__(
+        self,
+        docker: Docker,
+        host: str,
+        service: Mapping[str, Any],
+        folder: str,
+        say: Callable[[str], None],
+    ) -> None:
+        self.docker = docker
+        self.host = host
+        self.service = service
+        self.folder = folder
+        self.say = say
+        self.found = Staged([folder])
+        self.image = next(iter(service["images"].values()), "")
+
+    def make(self) -> Staged:
+        """Databases first, then what their rows name."""
+        self._look_for_room()
+        began = time.time()
+        kinds = {"dump": self._dump, "sqlite": self._sqlite, "paused": self._paused, "files": self._files}
+        data = sorted(self.service["data"], key=lambda item: list(kinds).index(item["save"]))
+        rows = [
+            {key: item[key] for key in ("name", "place", "save", "container", "databases")}
+            | kinds[item["save"]](item)
+            for item in data
+        ]
+        if os.path.isdir(self.service["stack_dir"]):
+            self.found.paths.append(self.service["stack_dir"])
+        self.found.manifest = {
+            "format": FORMAT,
+            "host": self.host,
+            "service": self.service["name"],
+            "saved_at": began,
+            "versions": self.service["versions"],
+            "staged_in": self.folder,
+            "data": rows,
+        }
+        _durable.write_json(os.path.join(self.folder, "manifest.json"), self.found.manifest)
+        return self.found
+
+    def _look_for_room(self) -> None:
+        needed = _SPARE
+        for item in self.service["data"]:
+            place = Place(self.docker, item["place"], self.image)
+            if item["save"] == "paused":
+                needed += place.size()
+            for name in item["databases"]:
+                with suppress(OSError):
+                    needed += os.path.getsize(os.path.join(str(place.path), name))
+        room = os.statvfs(self.folder)
+        free = room.f_bavail * room.f_frsize
+        if free < needed:
+            text = f"to be made ready it needs {gib(needed)} at {os.path.dirname(self.folder)}, {gib(free)} are free"
+            raise Trouble(
+                text, "make room there; images that nothing needs: playbooks/upgrade.yml -e prune=true"
+            )
+
+    def _dump(self, item: Mapping[str, Any]) -> dict[str, Any]:
+        (container,) = self._running(item)[:1]
+        path = os.path.join(self.folder, f"{item['name']}.dump")
+        with open(path, "wb") as file:
+            answer = self.docker.call("exec", container, *item["dump"], timeout=None, stdout=file)
+        size = os.path.getsize(path)
+        if not answer.good or not size:
+            why = answer.reason if not answer.good else "it wrote nothing"
+            raise Trouble(
+                f"{item['place']} could not be dumped: {why}",
+                f"try it by hand: docker exec {item['container']} {' '.join(item['dump'])} >/dev/null",
+            )
+        return {"bytes": size}
+
+    def _sqlite(self, item: Mapping[str, Any]) -> dict[str, Any]:
+        place = self._place(item)
+        rows: dict[str, dict[str, int]] = {}
+        for index, name in enumerate(item["databases"]):
+            source = os.path.join(place, name)
+            self.found.excludes += [source, *(source + suffix for suffix in BESIDE)]
+            if not os.path.exists(source):
+                if index == 0 and os.listdir(place):
+                    raise Trouble(
+                        f"{source} is not there, and other files are", "restore it, or look where it went"
+                    )
+                continue
+            target = os.path.join(self.folder, item["name"], name)
+            os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
+            rows[name] = copy_database(source, target)
+        self.found.paths.append(place)
+        return {"rows": rows}
+
+    def _paused(self, item: Mapping[str, Any]) -> dict[str, Any]:
+        place = Place(self.docker, item["place"], self.image)
+        self._place(item)
+        target = os.path.join(self.folder, item["name"])
+        containers = self._running(item, needed=False)
+        began = time.monotonic()
+        if containers:
+            with paused(self.docker, containers):
+                place.copy_to(target, lambda: None)
+        else:
+            place.copy_to(target, lambda: None)
+        seconds = round(time.monotonic() - began, 2)
+        self.say(f"{self.service['name']}: {item['container']} was frozen for {seconds:.1f} s")
+        return {"paused_seconds": seconds}
+
+    def _files(self, item: Mapping[str, Any]) -> dict[str, Any]:
+        self.found.paths.append(self._place(item))
+        return {}
+
+    def _place(self, item: Mapping[str, Any]) -> str:
+        """The directory that holds the data. Raises Trouble where it is not there."""
+        place = Place(self.docker, item["place"], self.image)
+        if not place.there or not place.path:
+            raise Trouble(
+                f"{item['place']} is not there", "deploy the service, or see whether its disk is mounted"
+            )
+        return place.path
+
+    def _running(self, item: Mapping[str, Any], needed: bool = True) -> list[str]:
+        """The containers whose data it is. Raises Trouble where none runs and one is needed."""
+        found = [
+            str(container["id"])
+            for container in self.docker.containers(self.service["name"])
+            if container["service"] == item["container"] and container["state"] == "running"
+        ]
+        if needed and not found:
+            text = f"{item['container']} does not run, so {item['place']} cannot be dumped"
+            raise Trouble(text, f"playbooks/deploy-stacks.yml --tags {self.service['name']} starts it")
+        return found
+
+
+def copy_database(source: str, target: str) -> dict[str, int]:
+    """Copy an SQLite database that may be in use, as it is at one moment; returns table → rows. Raises Trouble."""
+    try:
+        with (
+            closing(sqlite3.connect(f"file:{source}?mode=ro", uri=True, timeout=60)) as one,
+            closing(sqlite3.connect(target)) as other,
+        ):
+            one.backup(other)
+        found = look_into(target)
+    except sqlite3.Error as error:
+        raise Trouble(
+            f"{source} could not be copied: {error}", "look whether it is sound: PRAGMA integrity_check"
+        ) from error
+    info = os.stat(source)
+    os.chown(target, info.st_uid, info.st_gid)
+    os.chmod(target, info.st_mode & 0o7777)
+    for (
+        suffix
+    ) in BESIDE:  # made by us where nobody had the database open: the service must be able to write them
+        with suppress(OSError):
+            os.chown(source + suffix, info.st_uid, info.st_gid)
+    return found
+
+
+def look_into(path: str) -> dict[str, int]:
+    """Table → rows of a sound SQLite database. Raises sqlite3.Error for one that is not."""
+    # immutable: a database that was written with a log would get one beside it just for being looked at.
+    with closing(sqlite3.connect(f"file:{path}?immutable=1", uri=True)) as database:
+        (said,) = database.execute("PRAGMA quick_check(1)").fetchone()
+        if said != "ok":
+            raise sqlite3.DatabaseError(said)
+        names = database.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+            " AND sql NOT LIKE 'CREATE VIRTUAL%'"
+        )
+        return {
+            name: database.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0]
+            for (name,) in names.fetchall()
+        }
+
+
+@contextmanager
+def paused(docker: Docker, containers: Sequence[str]) -> Iterator[None]:
+    """Freeze containers for a while. Another process thaws them, at the end or when this one is killed."""
+    keeper = subprocess.Popen(
+        ["sh", "-c", 'cat; exec "$0" unpause "$@"', docker.program, *containers],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env=environment(),
+        start_new_session=True,
+    )
+    answer = docker.call("pause", *containers)
+    try:
+        if not answer.good:
+            raise Trouble(f"cannot be frozen: {answer.reason}")
+        yield
+    finally:
+        _out, said = keeper.communicate()  # closes its standard input
+        if answer.good and keeper.returncode:
+            text = f"was not thawed: {said.decode('utf-8', 'replace').strip()}"
+            raise Trouble(text, f"docker unpause {' '.join(item[:12] for item in containers)}")
+
+
+def thaw(docker: Docker, services: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Thaw what a killed run left frozen; returns the containers. Raises EngineError."""
+    found = []
+    for name, item in ((service["name"], item) for service in services for item in service["data"]):
+        if item["save"] == "paused":
+            labels = {PROJECT_LABEL: name, SERVICE_LABEL: item["container"]}
+            filters = [f"--filter=label={label}={value}" for label, value in labels.items()]
+            listed = docker.call("ps", "--quiet", "--filter=status=paused", *filters)
+            found += listed.out.split() if listed.good else []
+    if found:
+        answer = docker.call("unpause", *found)
+        if not answer.good:
+            raise EngineError(answer.reason)
+    return found

@@ -1,0 +1,21 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""hearth-backup as one file: backup.py with all that it imports, the engine of deploys among it."""
+
+from __future__ import annotations
+
+from . import _backup_stage, _backup_status, _restic, backup
+from .job import MODULES, pack
+
+PATH = "/usr/local/sbin/hearth-backup"
+
+_PACKAGE = "hearth_backup"
+_MAIN = f"""import sys
+from {_PACKAGE} import backup
+sys.exit(backup.main())
+"""
+
+
+def program() -> bytes:
+    """The bytes of hearth-backup."""
+    modules = (*MODULES, _backup_stage, _backup_status, _restic, backup)
+    return pack(_PACKAGE, modules, _MAIN, b"#!/usr/bin/python3\n")
