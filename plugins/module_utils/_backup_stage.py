@@ -158,7 +158,7 @@ class _Stage:
             os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
             rows[name] = copy_database(source, target)
         self.found.paths.append(place)
-        return {"rows": rows}
+        return {"path": place, "rows": rows}
 
     def _paused(self, item: Mapping[str, Any]) -> dict[str, Any]:
         place = Place(self.docker, item["place"], self.image)
@@ -176,8 +176,9 @@ class _Stage:
         return {"paused_seconds": seconds}
 
     def _files(self, item: Mapping[str, Any]) -> dict[str, Any]:
-        self.found.paths.append(self._place(item))
-        return {}
+        place = self._place(item)
+        self.found.paths.append(place)
+        return {"path": place}
 
     def _place(self, item: Mapping[str, Any]) -> str:
         """The directory that holds the data. Raises Trouble where it is not there."""

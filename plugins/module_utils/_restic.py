@@ -200,8 +200,11 @@ class Restic:
         )
 
     def tidy(self, host: str, keep: Mapping[str, int]) -> None:
-        """Forget the snapshots that the policy does not keep, of each service for itself. Raises Trouble."""
-        policy = [f"--keep-{name}={number}" for name, number in keep.items() if number]
+        """Forget the snapshots that the policy does not keep, of each service for itself. Raises Trouble.
+
+        All of the last day stay: one that was made by hand must not cost that of the night before it.
+        """
+        policy = ["--keep-within=1d", *(f"--keep-{name}={number}" for name, number in keep.items() if number)]
         self.good("forget", "--host", host, "--group-by", "host,tags", *policy, "--prune")
 
 

@@ -3,11 +3,21 @@
 
 from __future__ import annotations
 
-from . import _backup_stage, _backup_status, _restic, backup
+from . import (
+    _backup_drill,
+    _backup_restore,
+    _backup_snapshot,
+    _backup_stage,
+    _backup_status,
+    _backup_work,
+    _restic,
+    backup,
+)
 from .job import MODULES, pack
 
 PATH = "/usr/local/sbin/hearth-backup"
 
+_BACKUPS = (_backup_drill, _backup_restore, _backup_snapshot, _backup_stage, _backup_status, _backup_work)
 _PACKAGE = "hearth_backup"
 _MAIN = f"""import sys
 from {_PACKAGE} import backup
@@ -17,5 +27,5 @@ sys.exit(backup.main())
 
 def program() -> bytes:
     """The bytes of hearth-backup."""
-    modules = (*MODULES, _backup_stage, _backup_status, _restic, backup)
+    modules = (*MODULES, *_BACKUPS, _restic, backup)
     return pack(_PACKAGE, modules, _MAIN, b"#!/usr/bin/python3\n")

@@ -9,12 +9,13 @@ import os
 import shutil
 import sqlite3
 import subprocess
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.hearth.llm.plugins.module_utils import _durable, backup
+from ansible_collections.hearth.llm.plugins.module_utils import _backup_work, _durable
 from ansible_collections.hearth.llm.plugins.module_utils._docker import Docker
 from cryptography.hazmat.primitives import poly1305
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -24,9 +25,12 @@ PASSWORD = "correct horse battery staple"
 ENGINE = """#!/bin/sh
 echo "$@" >>{folder}/calls
 case "$1" in
-  ps) case "$*" in *status=paused*) cat {folder}/frozen 2>/dev/null ;; *) echo c1 ;; esac ;;
-  container) cat {folder}/container.json ;;
-  exec) shift 2; exec "$@" ;;
+  ps) case "$*" in *status=paused*) cat {folder}/frozen 2>/dev/null ;; *)
+    echo "$*" | sed -n 's/.*project=\\([^ ]*\\).*/\\1/p' >{folder}/project; echo c1 ;; esac ;;
+  container) sed "s/PROJECT/$(cat {folder}/project)/" {folder}/container.json ;;
+  exec) shift; [ "$1" = -i ] && shift; shift; exec "$@" ;;
+  compose) case "$*" in *' config '*) cat {folder}/model.json ;; *' up '*) sh {folder}/up.sh ;; esac ;;
+  network) ;;
   pause) touch {folder}/frozen; echo c1 >{folder}/frozen ;;
   unpause) rm -f {folder}/frozen ;;
 esac
@@ -42,7 +46,7 @@ CONTAINER = {
     },
     "Config": {
         "Image": "store:1",
-        "Labels": {"com.docker.compose.project": "store", "com.docker.compose.service": "store"},
+        "Labels": {"com.docker.compose.project": "PROJECT", "com.docker.compose.service": "store"},
     },
     "Image": "sha256:1",
     "HostConfig": {},
@@ -115,9 +119,10 @@ class BackupHost:
         program = self.engine / "docker"
         program.write_text(ENGINE.format(folder=self.engine))
         program.chmod(0o755)
+        (self.engine / "up.sh").write_text("exit 0\n")
         (self.engine / "container.json").write_text(json.dumps([CONTAINER]))
         (root / "etc" / "key").write_text(f"{PASSWORD}\n")
-        for name in ("files", "pads", "frozen"):
+        for name in ("files", "pads", "frozen", "rows"):
             (self.data / "store" / name).mkdir()
         (self.data / "store" / "files" / "letter").write_text("dear reader")
         (self.data / "store" / "frozen" / "segment").write_bytes(os.urandom(200_000))
@@ -133,6 +138,7 @@ class BackupHost:
             "stacks": ["store"],
             "repositories": [self.repository_row("disk", self.repository)],
             "keep": {"daily": 7, "weekly": 4, "monthly": 6},
+            "check_percent": 100,
             "metrics": str(root / "metrics" / "backups.prom"),
             "services": [self.service()],
         }
@@ -150,7 +156,12 @@ class BackupHost:
             ("frozen", {"save": "paused", "container": "store"}),
             (
                 "rows",
-                {"save": "dump", "container": "store", "dump": ["echo", "all my rows"], "restore": ["cat"]},
+                {
+                    "save": "dump",
+                    "container": "store",
+                    "dump": ["echo", "all my rows"],
+                    "restore": self.loads(),
+                },
             ),
         ]
         return {
@@ -166,6 +177,10 @@ class BackupHost:
             ],
         }
 
+    def loads(self):
+        """What the container does with a dump: keeps it where its data are."""
+        return ["sh", "-c", f"cat >{self.data}/store/rows/loaded"]
+
     def pads(self):
         return sqlite3.connect(self.data / "store" / "pads" / "pads.db", isolation_level=None)
 
@@ -176,7 +191,7 @@ class BackupHost:
         """The program's commands, with the configuration as it is now."""
         config = self.root / "etc" / "config.json"
         _durable.write_json(str(config), self.plan)
-        return backup.Backup(str(config), self.said.append, Docker(str(self.engine / "docker")))
+        return _backup_work.Backup(str(config), self.said.append, Docker(str(self.engine / "docker")))
 
     def begin(self, repository, template):
         """Have a repository there, a copy of one that was begun."""
@@ -186,12 +201,48 @@ class BackupHost:
     def run(self, *tags):
         return self.backup().run([], tags)
 
+    def saved_days_ago(self, *days, tags=()):
+        """Snapshots of the service as if they were made then."""
+        for number in days:
+            then = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(time.time() - number * 86400))
+            tag = ",".join(["hearth", "service=store", *tags])
+            options = ["--host", "edge", "--tag", tag, "--time", then]
+            self.backup().repositories[0].good("backup", *options, str(self.data))
+
     def snapshots(self):
         return self.backup().list([])
 
     def calls(self):
         path = self.engine / "calls"
         return path.read_text().splitlines() if path.exists() else []
+
+    def restore(self, wanted="latest", confirmed="store"):
+        return self.backup().restore("store", wanted, confirmed)
+
+    def texts(self):
+        """What the pads say now."""
+        with closing(self.pads()) as pads:
+            return [text for (text,) in pads.execute("SELECT text FROM pad")]
+
+    def letter(self):
+        return (self.data / "store" / "files" / "letter").read_text()
+
+    def change(self):
+        """Write something into every kind of data."""
+        with closing(self.pads()) as pads:
+            pads.execute("INSERT INTO pad VALUES ('two')")
+        (self.data / "store" / "files" / "letter").write_text("dear writer")
+        (self.data / "store" / "frozen" / "segment").write_bytes(b"other")
+        (self.data / "store" / "rows" / "live").write_text("live")
+
+    def flip(self):
+        """Change bytes in the largest file of the repository."""
+        pack = max((self.repository / "data").rglob("*"), key=lambda path: path.stat().st_size)
+        pack.chmod(0o600)
+        content = bytearray(pack.read_bytes())
+        for index in range(1000, 1040):
+            content[index] ^= 0xFF
+        pack.write_bytes(content)
 
     def restored(self, snapshot="latest"):
         """Where a snapshot lies, restored by restic alone."""

@@ -142,12 +142,7 @@ def test_a_wrong_key_is_named_with_the_remedy(host):
 
 def test_flipped_bytes_are_reported(host):
     assert host.run() == []
-    pack = max((host.repository / "data").rglob("*"), key=lambda path: path.stat().st_size)
-    pack.chmod(0o600)
-    content = bytearray(pack.read_bytes())
-    for index in range(1000, 1040):
-        content[index] ^= 0xFF
-    pack.write_bytes(content)
+    host.flip()
     repository = host.backup().repositories[0]
     answer = repository.call("check", "--read-data")
     assert not answer.good
@@ -258,30 +253,35 @@ def test_a_deploy_meanwhile_makes_no_snapshot(host):
     assert host.snapshots() == []
 
 
-def test_only_as_many_are_kept_as_the_policy_says_and_nothing_is_deleted_where_only_the_target_may(host):
-    host.plan["keep"] = {"daily": 1, "weekly": 0, "monthly": 0}
-    for _time in range(3):
-        assert host.run() == []
-    assert len(host.snapshots()) == 1
-    host.plan["repositories"][0]["append_only"] = True
+def test_only_as_many_are_kept_as_the_policy_says_and_all_of_the_last_day(host):
+    host.plan["keep"] = {"daily": 3, "weekly": 0, "monthly": 0}
+    host.saved_days_ago(5, 4, 3, 2)
     assert host.run() == []
-    assert len(host.snapshots()) == 2
+    assert host.run() == []
+    assert len(host.snapshots()) == 4
+
+
+def test_nothing_is_deleted_where_only_the_target_may(host):
+    host.plan["keep"] = {"daily": 1, "weekly": 0, "monthly": 0}
+    host.plan["repositories"][0]["append_only"] = True
+    host.saved_days_ago(5, 4)
+    assert host.run() == []
+    assert len(host.snapshots()) == 3
 
 
 def test_copies_before_an_update_are_counted_apart(host):
     host.plan["keep"] = {"daily": 1, "weekly": 0, "monthly": 0}
-    assert host.run("pre-update") == []
+    host.saved_days_ago(5, tags=["pre-update"])
+    host.saved_days_ago(4)
     assert host.run() == []
     assert [item["tags"] for item in host.snapshots()] == [["pre-update"], []]
 
 
 def test_a_snapshot_from_the_future_keeps_everything(host):
     host.plan["keep"] = {"daily": 1, "weekly": 0, "monthly": 0}
-    assert host.run() == []
-    repository = host.backup().repositories[0]
-    repository.good("backup", "--host", "edge", "--time", "2099-01-01 00:00:00", str(host.data))
+    host.saved_days_ago(5, 4, -300)
     assert "from the future" in only(host.run())
-    assert len(host.snapshots()) == 2
+    assert len(host.snapshots()) == 4
 
 
 def test_a_service_that_is_not_in_the_configuration_is_missed(host):
