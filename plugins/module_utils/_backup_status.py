@@ -146,6 +146,11 @@ def tell(on_failure: Mapping[str, Any], host: str, text: str) -> str | None:
     return "; ".join(problems) or None
 
 
+def amount(size: int) -> str:
+    """Bytes in words."""
+    return f"{size / 1024**3:.1f} GiB" if size >= 1024**3 else f"{size / 1024**2:.1f} MiB"
+
+
 def age(moment: float | None) -> str:
     """How long ago, in words."""
     if not moment:

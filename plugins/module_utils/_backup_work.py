@@ -17,9 +17,8 @@ from ._backup_drill import check, drill
 from ._backup_restore import Restore, recover
 from ._backup_snapshot import TAG, find, moment
 from ._backup_stage import staged, thaw
-from ._backup_status import Status
+from ._backup_status import Status, amount
 from ._bring_up import Failure
-from ._copies import gib
 from ._docker import Docker, EngineError
 from ._restic import Restic, Trouble
 from ._state import committed, state_path
@@ -216,8 +215,8 @@ class Backup:
                         continue
                     self.status.saved(name, repository.name, snapshot, found.manifest["saved_at"])
                     self.say(
-                        f"{name}: {gib(snapshot['bytes'])} saved to {repository.name} as {snapshot['id']},"
-                        f" {gib(snapshot['added'])} of it new"
+                        f"{name}: {amount(snapshot['bytes'])} saved to {repository.name} as {snapshot['id']},"
+                        f" {amount(snapshot['added'])} of it new"
                     )
         except (Trouble, Busy) as problem:
             problems.append(f"{name}: {problem}")

@@ -30,10 +30,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ._backup_snapshot import NEWEST, moment
-from ._backup_status import Status, age, tell
+from ._backup_status import Status, age, amount, tell
 from ._backup_work import AtWork, Backup
 from ._bring_up import Failure
-from ._copies import gib
 from ._docker import EngineError
 from ._restic import Trouble
 
@@ -48,7 +47,7 @@ def report(plan: Mapping[str, Any], status: Status) -> str:
         service = status.service(name)
         for repository in (item["name"] for item in plan["repositories"]):
             saved = service["saved"].get(repository)
-            size = f", {gib(saved['bytes'])}" if saved else ""
+            size = f", {amount(saved['bytes'])}" if saved else ""
             when = age(saved["time"] if saved else None)
             lines.append(
                 f"{name:<12} saved to {repository} {when}{size}; restored by a drill {age(service['drilled'])}"
