@@ -21,7 +21,7 @@ from typing import Any
 
 from . import _container, _journal, _nft, _sockets, nvidia_smi
 from ._docker import Docker, EngineError
-from ._durable import look_at_files
+from ._durable import look_at_files, read_json
 from ._state import NewerState, committed, read_state
 
 _CONTAINER_KEYS = (
@@ -64,6 +64,7 @@ def look(
             "container": _container.look(),
             "gpus": _gpus(gpus),
             "filter": _nft.look(packet_filter),
+            "backups": read_json(os.path.join(state_dir, "backups", "status.json")),
         }
     got = {name: future.result() for name, future in asked.items()}
     engine = describe_engine(got["version"], got["compose"], got["root"])

@@ -100,6 +100,11 @@ filter:
   returned: always
   type: dict
   sample: {installed: true, error: null, file: "table inet hearth…", loaded: true, as_file: true, enabled: true}
+backups:
+  description: What hearth-backup remembers of its runs and drills (docs/backups.md), null where there were none.
+  returned: always
+  type: dict
+  sample: {format: 1, repositories: {}, services: {}}
 disks:
   description: By path, free and total bytes where the path lies or would lie, and the device's number.
   returned: always
