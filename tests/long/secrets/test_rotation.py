@@ -65,7 +65,7 @@ def test_everything_is_replaced_under_load(secure: Secure, chat: str, kept: None
     away = restarts(secure)
     for begin, end, what in asked.failed:
         assert any(begin <= to and end >= since for since, to in away), (begin, end, what, away)
-    unchanged = {"vault_hearth_fingerprint_key", "vault_openwebui_data_key"}
+    unchanged = {"vault_hearth_fingerprint_key", "vault_openwebui_data_key", f"vault_backups_key_{HOST}"}
     assert set(after) == set(before)
     assert {name for name in after if after[name] == before[name]} == unchanged
     assert not [value for value in (*before.values(), *after.values()) if value in run.output]
