@@ -218,7 +218,7 @@ def test_restic_killed_halfway_leaves_no_snapshot_and_the_next_run_goes_on(host)
     (host.data / "store" / "files" / "big").write_bytes(os.urandom(40 * 1024**2))
     repository = host.backup().repositories[0]
     process = subprocess.Popen(
-        ["restic", "backup", str(host.data)],
+        ["restic", "backup", "--limit-upload", "2000", str(host.data)],  # KiB a second: it takes its time
         env={**repository.environment, "GOMAXPROCS": "1"},
         stdout=subprocess.DEVNULL,
     )
