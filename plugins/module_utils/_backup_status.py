@@ -139,7 +139,7 @@ def tell(on_failure: Mapping[str, Any], host: str, text: str) -> str | None:
         request = urllib.request.Request(on_failure["url"], data=text.encode(), method="POST")
         request.add_header("Content-Type", "text/plain; charset=utf-8")
         try:
-            with urllib.request.urlopen(request, timeout=_PATIENCE):
+            with urllib.request.build_opener().open(request, timeout=_PATIENCE):
                 pass
         except (OSError, ValueError) as error:
             problems.append(f"backups_on_failure.url: {error}")

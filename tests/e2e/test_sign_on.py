@@ -194,6 +194,25 @@ class TestPad:
         assert solo.status(f"{PAD}/api/socket/shared", *upgrade, "-H", "Sec-WebSocket-Key: AAAA") == "302"
 
 
+class TestRotation:
+    """With the chat signing people in at authentik, where no password of its own opens it."""
+
+    def test_every_secret_is_replaced_and_one_signs_in_with_the_new_password(
+        self, solo: Solo, page: Browser
+    ) -> None:
+        old = solo.admin_password
+        run = solo.play("rotate-secrets").succeeded()
+        assert "cannot be proven" not in run.output
+        assert solo.admin_password != old
+        page.open(CHAT)
+        page.sign_in(AUTH, "akadmin", old)
+        page.wait(lambda: "nvalid password" in page.text, "a refusal")
+        page.open(CHAT)
+        page.sign_in(AUTH, "akadmin", solo.admin_password)
+        page.at(CHAT)
+        assert ask_the_chat(page)
+
+
 class TestChatByTrustedHeader:
     @pytest.fixture(scope="class", autouse=True)
     def header(self, solo: Solo) -> None:
@@ -239,26 +258,6 @@ class TestChatByTrustedHeader:
         assert knock.split() == ["shut", "shut"]
 
 
-class TestRotation:
-    """With the chat signing people in at authentik again, where no password of its own opens it."""
-
-    def test_every_secret_is_replaced_and_one_signs_in_with_the_new_password(
-        self, solo: Solo, page: Browser
-    ) -> None:
-        solo.deploy().succeeded()
-        old = solo.admin_password
-        run = solo.play("rotate-secrets").succeeded()
-        assert "cannot be proven" not in run.output
-        assert solo.admin_password != old
-        page.open(CHAT)
-        page.sign_in(AUTH, "akadmin", old)
-        page.wait(lambda: "nvalid password" in page.text, "a refusal")
-        page.open(CHAT)
-        page.sign_in(AUTH, "akadmin", solo.admin_password)
-        page.at(CHAT)
-        assert ask_the_chat(page)
-
-
 class TestTheDayAuthentikIsBroken:
     """Last, because it stops authentik."""
 
@@ -277,15 +276,19 @@ class TestTheDayAuthentikIsBroken:
         key = solo.secret("litellm_probe_key", "solo")
         assert solo.status(f"{GATEWAY}/v1/models", "-H", f"Authorization: Bearer {key}") == "200"
 
-    def test_the_chat_opens_by_its_own_password(self, solo: Solo) -> None:
-        way_in = json.dumps({"openwebui_guard": "open", "openwebui_groups": []})
-        solo.deploy("--tags", "openwebui", "-e", way_in).succeeded()
+    def signs_in(self, solo: Solo) -> str:
+        """The status of a sign-in at the chat by its own password."""
         password = solo.secret("openwebui_admin_password", "solo")
         body = json.dumps({"email": "admin@localhost", "password": password})
         options = ("-H", "Content-Type: application/json", "--data-binary", body)
-        assert solo.status(f"{CHAT}/api/v1/auths/signin", *options) == "200"
+        return solo.status(f"{CHAT}/api/v1/auths/signin", *options)
+
+    def test_the_chat_opens_by_its_own_password(self, solo: Solo) -> None:
+        way_in = json.dumps({"openwebui_guard": "open", "openwebui_groups": []})
+        solo.deploy("--tags", "openwebui", "-e", way_in).succeeded()
+        assert self.signs_in(solo) == "200"
 
     def test_the_next_deploy_closes_it_again(self, solo: Solo) -> None:
         solo.deploy().succeeded()
-        assert solo.status(f"{CHAT}/api/v1/auths/signin", "-d", "{}") == "403"
+        assert self.signs_in(solo) == "403"
         assert solo.status(f"{GATEWAY}/") == "302"
