@@ -62,8 +62,8 @@ lint: dev ## ruff, mypy, yamllint, ansible-lint (production), shellcheck, change
 	@$(BIN)/antsibull-changelog lint
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/ansible-lint --offline --profile production
 
-unit: dev ## Unit tests without Docker
-	@$(BIN)/pytest -q -m "not docker and not lab" tests/unit
+unit: dev ## Unit tests without Docker and restic
+	@$(BIN)/pytest -q -m "not docker and not lab and not restic" tests/unit
 
 sanity: dev ## ansible-test sanity on the built collection
 	@scripts/sanity.sh

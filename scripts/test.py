@@ -48,7 +48,7 @@ class Stage:
 
 FIRST = [
     Stage("lint", [["make", "lint"]]),
-    Stage("unit", [[*PYTEST, "-m", "not docker and not lab", "tests/unit"]]),
+    Stage("unit", [[*PYTEST, "-m", "not docker and not lab and not restic", "tests/unit"]]),
     Stage("sanity", [["scripts/sanity.sh"]]),
     Stage("lab images", []),  # waits for what was started beside the stages above
     Stage("lab hosts", [[PYTHON, "-m", "tests.lab", "up"]]),
@@ -56,10 +56,10 @@ FIRST = [
 QUICK_START = "tests/e2e/test_quick_start.py"
 # What takes many minutes of reboots, deploys and a browser: `make test-long`.
 LONG = ("tests/e2e/test_sign_on.py", "tests/e2e/test_trust_zones.py")
-# In containers of this machine's engine.
+# In containers of this machine's engine, and with its restic.
 ENGINE = [
     Stage("lab", [[*PYTEST, "tests/lab"]]),
-    Stage("unit on Docker", [[*PYTEST, "-m", "docker or lab", "tests/unit"]]),
+    Stage("unit on Docker", [[*PYTEST, "-m", "docker or lab or restic", "tests/unit"]]),
 ]
 # On the host `solo`.
 SOLO = [Stage("molecule", [["scripts/molecule.sh"]])]

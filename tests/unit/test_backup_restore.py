@@ -15,6 +15,8 @@ from ansible_collections.hearth.llm.plugins.module_utils import (
 from ansible_collections.hearth.llm.plugins.module_utils._restic import Trouble
 from backup_host import BackupHost, new_repository
 
+pytestmark = pytest.mark.restic
+
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory):
