@@ -51,16 +51,14 @@ FIRST = [
     Stage("unit", [[*PYTEST, "-m", "not docker and not lab and not restic", "tests/unit"]]),
     Stage("sanity", [["scripts/sanity.sh"]]),
     Stage("lab images", []),  # waits for what was started beside the stages above
-    Stage("lab hosts", [[PYTHON, "-m", "tests.lab", "up"]]),
+    # Its tests reboot hosts, so nothing else uses them meanwhile.
+    Stage("lab hosts", [[PYTHON, "-m", "tests.lab", "up"], [*PYTEST, "tests/lab"]]),
 ]
 QUICK_START = "tests/e2e/test_quick_start.py"
 # What takes many minutes of reboots, deploys and a browser: `make test-long`.
 LONG = ("tests/e2e/test_sign_on.py", "tests/e2e/test_trust_zones.py")
 # In containers of this machine's engine, and with its restic.
-ENGINE = [
-    Stage("lab", [[*PYTEST, "tests/lab"]]),
-    Stage("unit on Docker", [[*PYTEST, "-m", "docker or lab or restic", "tests/unit"]]),
-]
+ENGINE = [Stage("unit on Docker", [[*PYTEST, "-m", "docker or lab or restic", "tests/unit"]])]
 # On the host `solo`.
 SOLO = [Stage("molecule", [["scripts/molecule.sh"]])]
 # As a user of this machine, and on the other hosts.

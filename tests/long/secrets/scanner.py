@@ -75,8 +75,10 @@ def files(roots, skip, wanted):
 
 
 def without_environment(path, content):
-    """Docker's own description of a container, without the environment that the container was given."""
-    if not path.endswith(("config.v2.json", "config.json")) or "docker" not in path:
+    """What the engine itself wrote of a container, for root alone, without the environment that it was given."""
+    if not path.endswith(("config.v2.json", "config.json")) or not (
+        "docker" in path or "/containerd/" in path
+    ):
         return content
     try:
         described = json.loads(content)
