@@ -51,7 +51,7 @@ lab: export ANSIBLE_VAULT_PASSWORD_FILE := $(CURDIR)/.lab/vault_pass
 test: dev ## Everything: lint, unit, sanity, molecule, quick start, two-host end to end (about 40 minutes)
 	@$(BIN)/python scripts/test.py
 
-test-fast: lint unit ## Under a minute: lint and the unit tests that need no Docker
+test-fast: lint unit ## About two minutes: lint and the unit tests that need nothing else
 
 lint: dev ## ruff, mypy, yamllint, ansible-lint (production), shellcheck, changelog fragments
 	@$(BIN)/ruff check .
