@@ -11,30 +11,24 @@ import base64
 import difflib
 import json
 from collections.abc import Mapping
-from dataclasses import replace
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
-from ansible.template import trust_as_template
 from ansible.utils.display import Display
 
-from ..module_utils import catalogue, job, off, serials
-from ..module_utils.compare import differences, versions
+from ..module_utils import catalogue, job, off
 from ..module_utils.digest import digest
-from ..module_utils.secrets import presented
 from ..module_utils.versions import with_versions
 from ..plugin_utils import platform_run
+from ..plugin_utils.comparison import Comparison, compare
 from ..plugin_utils.follow import follow
 from ..plugin_utils.look import look_at, take_look
 from ..plugin_utils.on_host import run_module
 from ..plugin_utils.refusal import refusal
-from ..plugin_utils.render import File, render_stack
-from ..plugin_utils.secret_values import Values, values
+from ..plugin_utils.render import File
 
-_TEMPLATE_STYLE = {"trim_blocks": True, "lstrip_blocks": True}
 _PLAN_FORMAT = 1
 _OPTIONS = {
     "name": {"type": "str", "required": True},
@@ -56,28 +50,22 @@ class ActionModule(ActionBase):
         if arguments["state"] == "absent":
             return {**result, **self._stop(host, name, task_vars)}
         service = self._service(task_vars, host, name)
-        found = values(self, task_vars, service["secrets"])
-        files = self._render(service, platform_run.fleet(task_vars), found, task_vars)
         # On the way through several versions the run's first look is of before the first of them.
         on_the_way = bool(task_vars.get("hearth_versions"))
         look = take_look(self, task_vars) if on_the_way else look_at(self, task_vars, service)
-        files, numbers = numbered(files, service, look["stacks"].get(name) or {})
-        wanted = {file.path: (file.sha256, file.mode, file.owner) for file in files}
-        before = (look["stacks"].get(name) or {}).get("state") or {}
-        updates = new_versions(service, before)
-        reasons = differences(wanted, service["images"], look, name)
-        reasons = [*updates, *reasons] if reasons else []
-        outcome = {**result, "changed": bool(reasons), "reasons": reasons, "service": name, "diff": []}
-        if reasons and self._task.diff:
-            outcome["diff"] = diffs(files, look["stacks"].get(name, {}).get("files", {}))
-        if reasons and not self._task.check_mode:
-            outcome.update(
-                self._change(
-                    service, files, {"secrets": found.stamps, "serials": numbers}, updates, task_vars
-                )
-            )
-        # What playbooks/verify.yml compares is no result of the run that it is part of.
-        self._keep("compared" if task_vars.get("hearth_compares") else "results", outcome, service, before)
+        found = compare(self, task_vars, service, self._templates(), look)
+        outcome = {
+            **result,
+            "changed": bool(found.reasons),
+            "reasons": found.reasons,
+            "service": name,
+            "diff": [],
+        }
+        if found.reasons and self._task.diff:
+            outcome["diff"] = diffs(found.files, look["stacks"].get(name, {}).get("files", {}))
+        if found.reasons and not self._task.check_mode:
+            outcome.update(self._change(service, found, task_vars))
+        found.remember(service, outcome, compares=bool(task_vars.get("hearth_compares", False)))
         return outcome
 
     def _service(self, task_vars: Mapping[str, Any], host: str, name: str) -> dict[str, Any]:
@@ -92,37 +80,6 @@ class ActionModule(ActionBase):
             return with_versions(found[0], chosen)
         return found[0]
 
-    def _render(
-        self, service: dict[str, Any], fleet: dict[str, Any], found: Values, task_vars: dict[str, Any]
-    ) -> list[File]:
-        templates = self._templates()
-        secrets, old = (
-            {
-                name: presented(fleet["secrets"][name], value, service["domain"])
-                for name, value in each.items()
-            }
-            for each in (found.current, found.previous)
-        )
-        variables = {
-            **task_vars,
-            **service["variables"],
-            "fleet": fleet,
-            "secrets": secrets,
-            "secrets_previous": old,
-        }
-        search = [str(templates), str(platform_run.ROOT / "templates")]
-
-        def render(text: str, more: Mapping[str, Any]) -> str:
-            templar = self._templar.copy_with_new_env(
-                searchpath=search, available_variables={**variables, **more}
-            )
-            rendered = templar.template(
-                trust_as_template(text), escape_backslashes=False, overrides=dict(_TEMPLATE_STYLE)
-            )
-            return "" if rendered is None else str(rendered)
-
-        return render_stack(templates, {**service, "serial": serials.MARK}, render)[0]
-
     def _templates(self) -> Path:
         role = self._task._role
         if role is None:
@@ -132,14 +89,10 @@ class ActionModule(ActionBase):
         return Path(role._role_path) / "templates"
 
     def _change(
-        self,
-        service: dict[str, Any],
-        files: list[File],
-        more: Mapping[str, Any],
-        updates: list[str],
-        task_vars: dict[str, Any],
+        self, service: dict[str, Any], found: Comparison, task_vars: dict[str, Any]
     ) -> dict[str, Any]:
-        plan = json.dumps({**change_plan(service, files), **more})
+        more = {"secrets": found.stamps, "serials": found.numbers}
+        plan = json.dumps({**change_plan(service, found.files), **more})
         common = {"name": service["name"], "state_dir": service["state_dir"]}
         # Named here: where the connection breaks before the answer came, asking again starts nothing twice.
         identity = job.new_id()
@@ -157,7 +110,7 @@ class ActionModule(ActionBase):
             copy = (ended.get("data") or {}).get("copy")
             kept = f"; the data from before the update are kept in {copy}" if copy else ""
             return {**ended, "msg": f"{service['title']} is healthy{kept}"}
-        told = refusal(summary(service, ended, updates))
+        told = refusal(summary(service, ended, found.updates))
         return {**told, "outcome": ended["outcome"], "stands": ended["stands"], "seconds": ended["seconds"]}
 
     def _stop(self, host: str, name: str, task_vars: dict[str, Any]) -> dict[str, Any]:
@@ -184,45 +137,6 @@ class ActionModule(ActionBase):
 
     def _module(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         return run_module(self, "stack", arguments, task_vars)
-
-    def _keep(
-        self,
-        folder: str,
-        outcome: Mapping[str, Any],
-        service: Mapping[str, Any],
-        before: Mapping[str, Any],
-    ) -> None:
-        """Remember the outcome for the run's closing report."""
-        row = {key: service[key] for key in ("host", "name", "title", "url", "versions", "publish", "order")}
-        row["changed"] = outcome["changed"]
-        row["failed"] = bool(outcome.get("failed"))
-        row["reasons"] = outcome["reasons"]
-        row["outcome"] = outcome.get("outcome")
-        row["seconds"] = sum((outcome.get("seconds") or {}).values()) if outcome.get("seconds") else None
-        row["copy"] = (outcome.get("data") or {}).get("copy")
-        row["exports_changed"] = before.get("exports") != service["exports"]
-        platform_run.keep(f"{folder}/{service['host']}-{service['name']}", row)
-
-
-def numbered(
-    files: list[File], service: Mapping[str, Any], stack: Mapping[str, Any]
-) -> tuple[list[File], dict[str, int]]:
-    """The files with their numbers, for a service that has such; and the numbers by path (module_utils/serials.py)."""
-    floor = service["serial_floor"]
-    if floor is None:
-        return files, {}
-    before = serials.of_state(stack.get("state"))
-    numbers: dict[str, int] = {}
-    found = []
-    for file in files:
-        if serials.MARK.encode() in file.content:
-            there = stack.get("files", {}).get(file.path, {}).get("sha256")
-            content, numbers[file.path] = serials.settle(
-                file.content, there, before.get(file.path), floor, datetime.now(timezone.utc)
-            )
-            file = replace(file, content=content)
-        found.append(file)
-    return found, numbers
 
 
 def change_plan(service: Mapping[str, Any], files: list[File]) -> dict[str, Any]:
@@ -278,18 +192,6 @@ def update_plan(service: Mapping[str, Any]) -> dict[str, Any] | None:
         if not item["replaceable"]
     ]
     return {"copies": update["copies"], "data": data}
-
-
-def new_versions(service: Mapping[str, Any], before: Mapping[str, Any]) -> list[str]:
-    """What a change updates, in words: `v0.12.4 → v0.13.0`, with the container where it is not the only one."""
-    found = versions(before, service["images"])
-    told = [
-        f"{old} → {new}" if len(service["images"]) == 1 else f"{container} {old} → {new}"
-        for container, (old, new) in found.items()
-    ]
-    if told and not service["update"]["reversible"]:
-        told.append("its data are copied first")
-    return told
 
 
 def summary(service: Mapping[str, Any], ended: Mapping[str, Any], updates: list[str]) -> str:

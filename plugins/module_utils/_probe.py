@@ -7,7 +7,6 @@ address. Part of the program that stays on hosts (see transaction.py): standard 
 
 from __future__ import annotations
 
-import http.client
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -38,6 +37,9 @@ def health(found: Mapping[str, Any], started: float | None) -> tuple[str | None,
 
 
 def _ask(address: str, port: int, path: str) -> tuple[bool, str]:
+    # Here, because it takes as long to load as the rest of a look, and few hosts have such a container.
+    import http.client
+
     connection = http.client.HTTPConnection(address, port, timeout=_SECONDS)
     try:
         connection.request("GET", path)

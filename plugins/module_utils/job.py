@@ -72,8 +72,11 @@ MODULES = (
 )
 _PACKAGE = "hearth_engine"
 _MAIN = f"""import sys
-from {_PACKAGE} import look, transaction
-sys.exit((look if sys.argv[1:2] == ["look"] else transaction).main())
+if sys.argv[1:2] == ["look"]:
+    from {_PACKAGE}.look import main
+else:
+    from {_PACKAGE}.transaction import main
+sys.exit(main())
 """
 # The oldest time that a zip can hold: the same sources always give the same bytes.
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)

@@ -49,9 +49,7 @@ def look(
     docker = docker or Docker()
     with ThreadPoolExecutor(max_workers=4) as pool:
         asked = {
-            "version": pool.submit(docker.call, "version", "--format", "{{json .}}"),
-            "compose": pool.submit(docker.call, "compose", "version", "--short"),
-            "root": pool.submit(docker.call, "info", "--format", "{{.DockerRootDir}}"),
+            "info": pool.submit(docker.call, "info", "--format", "{{json .}}"),
             "containers": pool.submit(_quietly, _all_containers, docker),
             "networks": pool.submit(_quietly, docker.networks),
             "frontend": pool.submit(docker.call, "network", "inspect", "frontend", "--format", _BRIDGE),
@@ -67,7 +65,7 @@ def look(
             "backups": read_json(os.path.join(state_dir, "backups", "status.json")),
         }
     got = {name: future.result() for name, future in asked.items()}
-    engine = describe_engine(got["version"], got["compose"], got["root"])
+    engine = describe_engine(got["info"])
     containers = got["containers"] or []
     places = [stacks_dir, data_dir, *([engine["root"]] if engine["root"] else []), *paths]
     return {
@@ -119,21 +117,24 @@ def main() -> int:
     return 0
 
 
-def describe_engine(version: Any, compose: Any, root: Any) -> dict[str, Any]:
-    """`engine` of the answer, from what `docker version`, `docker compose version` and `docker info` said."""
+def describe_engine(info: Any) -> dict[str, Any]:
+    """`engine` of the answer, from what `docker info` said of the engine and of the client's plugins."""
     try:
-        server = json.loads(version.out or "{}").get("Server") or {}
+        found = json.loads(info.out or "{}")
     except ValueError:
-        server = {}
+        found = {}
+    version = found.get("ServerVersion") or None
+    plugins = (found.get("ClientInfo") or {}).get("Plugins") or []
+    compose: dict[str, Any] = next(
+        (item for item in plugins if item["Name"] == "compose" and not item.get("Err")), {}
+    )
     return {
-        "present": bool(server) or shutil.which("dockerd") is not None,
-        "running": bool(server),
-        "version": server.get("Version"),
-        "api": server.get("ApiVersion"),
-        "compose": compose.out.strip().lstrip("v") or None if compose.good else None,
-        "arch": server.get("Arch"),
-        "root": root.out.strip() or None if root.good else None,
-        "error": None if server else version.reason,
+        "present": bool(version) or shutil.which("dockerd") is not None,
+        "running": bool(version),
+        "version": version,
+        "compose": (compose.get("Version") or "").lstrip("v") or None,
+        "root": found.get("DockerRootDir") or None,
+        "error": None if version else next(iter(found.get("ServerErrors") or ()), info.reason),
     }
 
 

@@ -78,8 +78,7 @@ engine:
   description: The Docker engine. All but C(present), C(running) and C(error) are null where it does not answer.
   returned: always
   type: dict
-  sample: {present: true, running: true, version: 26.1.5, api: "1.45", compose: 2.26.1, arch: amd64,
-           root: /var/lib/docker, error: null}
+  sample: {present: true, running: true, version: 26.1.5, compose: 2.26.1, root: /var/lib/docker, error: null}
 system:
   description: The machine; C(memory) in bytes.
   returned: always

@@ -58,6 +58,12 @@ def load_specs(folders: list[Path]) -> dict[str, ServiceSpec]:
     return specs
 
 
+def role_folder(role: str) -> Path:
+    """Where the files of a service's role are: of the collection's own by name, of the operator's by path."""
+    name = role.removeprefix(f"{COLLECTION}.")
+    return Path(role) if name == role else ROOT / "roles" / name
+
+
 def _options(role: Path) -> dict[str, Any]:
     file = role / "meta" / "argument_specs.yml"
     return _yaml(file)["argument_specs"]["main"].get("options", {}) if file.is_file() else {}

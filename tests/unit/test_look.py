@@ -94,12 +94,14 @@ class Recorded(Docker):
         return Answer(127, "", "docker: No such file or directory")
 
 
-VERSION = json.dumps(
-    {
-        "Client": {"Version": "28.2.2"},
-        "Server": {"Version": "20.10.24+dfsg1", "ApiVersion": "1.41", "Arch": "amd64"},
-    }
-)
+COMPOSE = {"Name": "compose", "Version": "v2.26.1-4"}
+INFO = {
+    "ServerVersion": "20.10.24+dfsg1",
+    "DockerRootDir": "/var/lib/docker",
+    "ClientInfo": {"Plugins": [{"Name": "buildx", "Version": "v0.13"}, COMPOSE]},
+}
+# An engine that is down leaves everything empty.
+DOWN = {**INFO, "ServerVersion": "", "DockerRootDir": ""}
 
 
 @pytest.fixture
@@ -107,9 +109,7 @@ def docker():
     ids = "\n".join(item["Id"] for item in json.loads(RECORDED.read_text()))
     return Recorded(
         {
-            "version": Answer(0, VERSION, ""),
-            "compose version": Answer(0, "v2.26.1-4\n", ""),
-            "info": Answer(0, "/var/lib/docker\n", ""),
+            "info": Answer(0, json.dumps(INFO), ""),
             "ps": Answer(0, ids, ""),
             "container inspect": Answer(0, RECORDED.read_text(), ""),
             "network inspect frontend": Answer(0, f"{'ab' * 32} \n", ""),
@@ -130,9 +130,7 @@ def test_the_engine_its_images_and_networks_are_told(tmp_path, docker):
         "present": True,
         "running": True,
         "version": "20.10.24+dfsg1",
-        "api": "1.41",
         "compose": "2.26.1-4",
-        "arch": "amd64",
         "root": "/var/lib/docker",
         "error": None,
     }
@@ -161,12 +159,24 @@ def test_a_host_without_docker_is_an_answer(tmp_path):
     json.dumps(found)
 
 
-def test_an_engine_that_is_down_is_told_from_none(tmp_path):
-    down = Answer(1, '{"Client":{"Version":"28.2.2"},"Server":null}', "Cannot connect to the Docker daemon\n")
-    found = look_here(tmp_path, Recorded({"version": down, "compose version": Answer(0, "2.40.3", "")}))
+@pytest.mark.parametrize(
+    "told",
+    [
+        Answer(1, json.dumps(DOWN), "Cannot connect to the Docker daemon\n"),
+        Answer(0, json.dumps({**DOWN, "ServerErrors": ["Cannot connect to the Docker daemon"]}), ""),
+    ],
+)
+def test_an_engine_that_is_down_is_told_from_none(tmp_path, told):
+    found = look_here(tmp_path, Recorded({"info": told}))
     assert found["engine"]["running"] is False
     assert found["engine"]["error"] == "Cannot connect to the Docker daemon"
-    assert found["engine"]["compose"] == "2.40.3"
+    assert found["engine"]["compose"] == "2.26.1-4"
+
+
+def test_a_broken_compose_plugin_is_none(tmp_path):
+    plugins = {"ClientInfo": {"Plugins": [{**COMPOSE, "Err": "exec format error"}]}}
+    found = look_here(tmp_path, Recorded({"info": Answer(0, json.dumps({**INFO, **plugins}), "")}))
+    assert found["engine"]["compose"] is None
 
 
 def test_a_stack_is_shown_with_files_containers_and_state(tmp_path, docker):

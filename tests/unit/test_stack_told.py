@@ -1,7 +1,8 @@
 """What an operator is told of a change: which versions, why it failed, and what stands now."""
 
 import pytest
-from ansible_collections.hearth.llm.plugins.action.stack import new_versions, summary, update_plan
+from ansible_collections.hearth.llm.plugins.action.stack import summary, update_plan
+from ansible_collections.hearth.llm.plugins.plugin_utils.comparison import new_versions
 
 COPIES = "/srv/docker/.before/chat"
 SERVICE = {
