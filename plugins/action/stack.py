@@ -25,7 +25,7 @@ from ..plugin_utils import platform_run
 from ..plugin_utils.comparison import Comparison, compare
 from ..plugin_utils.follow import follow
 from ..plugin_utils.look import look_at, take_look
-from ..plugin_utils.on_host import run_module
+from ..plugin_utils.on_host import ask_engine, run_module
 from ..plugin_utils.refusal import refusal
 from ..plugin_utils.render import File
 
@@ -92,16 +92,21 @@ class ActionModule(ActionBase):
         self, service: dict[str, Any], found: Comparison, task_vars: dict[str, Any]
     ) -> dict[str, Any]:
         more = {"secrets": found.stamps, "serials": found.numbers}
-        plan = json.dumps({**change_plan(service, found.files), **more})
-        common = {"name": service["name"], "state_dir": service["state_dir"]}
+        plan = {**change_plan(service, found.files), **more}
+        name, state_dir = service["name"], service["state_dir"]
         # Named here: where the connection breaks before the answer came, asking again starts nothing twice.
         identity = job.new_id()
+        which = {"state_dir": state_dir, "service": name, "identity": identity}
+        submitted = {"state": "present", "plan": json.dumps(plan)}
 
         def poll(offset: int) -> dict[str, Any]:
-            arguments = {**common, "id": identity, "offset": offset}
-            if offset == 0:
-                return self._module({**arguments, "state": "present", "plan": plan, "wait": 3}, task_vars)
-            return self._module({**arguments, "state": "follow", "wait": 5}, task_vars)
+            if offset:
+                question, state, part = {"do": "follow"}, {"state": "follow"}, {"offset": offset, "wait": 5}
+            else:
+                question, state, part = {"do": "submit", "plan": plan}, submitted, {"offset": 0, "wait": 3}
+            return ask_engine(self, state_dir, {**question, **which, **part}) or self._module(
+                {**state, "name": name, "state_dir": state_dir, "id": identity, **part}, task_vars
+            )
 
         ended = follow(
             Display(), poll, service["host"], service["name"], retry_on=(AnsibleConnectionFailure,)

@@ -10,6 +10,7 @@ import os
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from ._docker import PROJECT_LABEL, Answer, Docker, EngineError, compose, stop
@@ -17,7 +18,7 @@ from ._health import BAD, GOOD, Verdict, culprit, judge
 
 LOG_LINES = 20
 
-_POLL = 0.5
+_POLL = 0.25
 _SAY_AGAIN = 5.0
 _DOWN_SECONDS = 300.0
 
@@ -121,7 +122,7 @@ class BringUp:
             except EngineError as problem:  # an engine that restarts; the deadline bounds it
                 if now >= self.until:
                     raise Failure(f"Docker does not answer: {problem}") from problem
-                time.sleep(_POLL)
+                _pause(up)
                 continue
             waiting = culprit(containers, verdicts)
             text = f"{waiting['name']} {verdicts[waiting['id']].text}" if waiting else "nothing runs yet"
@@ -136,7 +137,7 @@ class BringUp:
                     f"waits for {waiting['name']}: {verdicts[waiting['id']].text}, {now - self.started:.0f} s"
                 )
                 said, said_at = text, now
-            time.sleep(_POLL)
+            _pause(up)
 
     def _judged(self, up_ended: bool) -> tuple[list[dict[str, Any]], dict[str, Verdict]]:
         restarts = {item["id"]: item["restarts"] for item in self.before}
@@ -160,6 +161,15 @@ class BringUp:
             health_output=self.masked(container["health_output"] or "") or None,
             log_lines=[self.masked(line) for line in self.docker.logs(container["id"], LOG_LINES)],
         )
+
+
+def _pause(up: subprocess.Popen | None) -> None:
+    """Until the next look: as long as `docker compose up` goes on, at the most."""
+    if up is None:
+        time.sleep(_POLL)
+        return
+    with suppress(subprocess.TimeoutExpired):
+        up.wait(_POLL)
 
 
 def stop_all(docker: Docker, project: str, *services: str) -> None:

@@ -13,7 +13,6 @@ import platform
 import shutil
 import socket
 import stat
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -103,18 +102,6 @@ def _bridge(inspected: Any) -> str | None:
 def _all_containers(docker: Docker) -> list[dict[str, Any]]:
     listed = docker.call("ps", "-aq", "--no-trunc")
     return docker.inspect(listed.out.split())
-
-
-def main() -> int:
-    """`engine.py look SHA256`: the answer to the arguments on standard input, both JSON.
-
-    SHA256 is that of the program that the caller has; another one (of an earlier release) says nothing, status 3.
-    """
-    with open(sys.argv[0], "rb") as program:
-        if hashlib.sha256(program.read()).hexdigest() != sys.argv[2]:
-            return 3
-    json.dump(look(**json.load(sys.stdin)), sys.stdout)
-    return 0
 
 
 def describe_engine(info: Any) -> dict[str, Any]:

@@ -7,6 +7,7 @@ with the `_*.py` files that it imports it is kept on the host as <state_dir>/eng
     python3 engine.py run STATE_DIR SERVICE ID      carry out a submitted transaction
     python3 engine.py recover STATE_DIR             finish or undo what a crash interrupted
     python3 engine.py status STATE_DIR              what is committed and what is under way, as JSON
+    python3 engine.py ask SHA256                    answer a controller (see _ask.py)
 
 The plan (plan.json): {format: 1, id, name, title, project, stack_dir, state_dir, digest, exports,
 secrets: {name: {key, fingerprint, generation}}, deadline (seconds),
@@ -49,6 +50,10 @@ _RECOVER_PATIENCE = 3600.0
 
 class Busy(Exception):
     """Another transaction held the host's lock for too long; the text names it."""
+
+
+# What may be in the way of a transaction; its text is for the operator.
+PROBLEMS = (Busy, Failure, EngineError, OSError, ValueError)
 
 
 @contextmanager
@@ -256,7 +261,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             result: Any = run(options.state_dir, options.service, options.id, guarded=True)
         else:
             result = {"recover": recover, "status": status}[options.command](options.state_dir)
-    except (Busy, Failure, EngineError, OSError, ValueError) as problem:
+    except PROBLEMS as problem:
         sys.stderr.write(f"engine.py: {problem}\n")
         return 1
     sys.stdout.write(json.dumps(result, indent=1) + "\n")

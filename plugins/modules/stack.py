@@ -130,7 +130,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.hearth.llm.plugins.module_utils import job, transaction
-from ansible_collections.hearth.llm.plugins.module_utils._docker import Docker, EngineError
+from ansible_collections.hearth.llm.plugins.module_utils._docker import Docker
 from ansible_collections.hearth.llm.plugins.module_utils._durable import look_at_files
 from ansible_collections.hearth.llm.plugins.module_utils._state import read_state, state_path
 
@@ -216,7 +216,7 @@ def main() -> None:
             module.exit_json(**follow(parameters))
         act = present if parameters["state"] == "present" else absent
         module.exit_json(**act(parameters, module.check_mode))
-    except (transaction.Busy, transaction.Failure, EngineError, OSError, ValueError) as problem:
+    except transaction.PROBLEMS as problem:
         module.fail_json(msg=f"{module.params['name']}: {problem}")
 
 

@@ -3,17 +3,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-from ..module_utils import cards, catalogue, job, model_digests
+from ..module_utils import cards, catalogue, model_digests
 from . import platform_run
-from .on_host import run_module
+from .on_host import ask_engine, run_module
 
 FACT = "hearth_look"
 # Written by roles/host; looked at here so that the role need not go to a host that has it.
@@ -31,30 +28,11 @@ def look_at(action: ActionBase, task_vars: dict[str, Any], service: Mapping[str,
 def take_look(action: ActionBase, task_vars: dict[str, Any]) -> dict[str, Any]:
     """Look at the host now, at all of its stacks in one call."""
     arguments = look_arguments(platform_run.fleet(task_vars), task_vars["inventory_hostname"], task_vars)
-    found = _ask_engine(action, arguments)
+    found = ask_engine(action, arguments["state_dir"], {"do": "look", "arguments": arguments})
     if found is not None:
         return found
     found = run_module(action, "look", arguments, task_vars)
     return {key: value for key, value in found.items() if key not in ("invocation", "changed", "warnings")}
-
-
-def _ask_engine(action: ActionBase, arguments: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The look by the program that an earlier change left on the host; None where it is missing or of another release.
-
-    It is half a second faster than a module, which Ansible builds, sends and unpacks first.
-    """
-    program = f"{arguments['state_dir']}/engine.py"
-    digest = hashlib.sha256(job.program()).hexdigest()
-    command = shlex.join(["python3", program, "look", digest])
-    done = action._low_level_execute_command(command, in_data=json.dumps(arguments).encode())
-    if done["rc"] != 0:
-        return None
-    # A login shell or sudo may have said something of its own first.
-    start = done["stdout"].find("{")
-    try:
-        return json.loads(done["stdout"][start:])
-    except ValueError:
-        return None
 
 
 def look_arguments(fleet: Mapping[str, Any], host: str, task_vars: Mapping[str, Any]) -> dict[str, Any]:

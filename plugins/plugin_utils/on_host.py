@@ -1,13 +1,18 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A module of this collection on the task's host: what it found, or why it could not."""
+"""Questions to the task's host: to the program that is kept there, or to a module of this collection."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
+
+from ..module_utils import job
 
 
 def run_module(
@@ -17,4 +22,26 @@ def run_module(
     found = action._execute_module(f"hearth.llm.{name}", module_args=dict(arguments), task_vars=task_vars)
     if found.get("failed") or found.get("unreachable"):
         raise AnsibleActionFail(found.get("msg", "the host gave no reason"), result=found)
+    return found
+
+
+def ask_engine(action: ActionBase, state_dir: str, question: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The answer of the program that an earlier change left on the host (module_utils/_ask.py).
+
+    None where it is missing or of another release: then a module has to answer, which Ansible builds, sends and unpacks
+    first, half a second later. Raises AnsibleActionFail with the host's words.
+    """
+    digest = hashlib.sha256(job.program()).hexdigest()
+    command = shlex.join(["python3", f"{state_dir}/engine.py", "ask", digest])
+    done = action._low_level_execute_command(command, in_data=json.dumps(question).encode())
+    if done["rc"] != 0:
+        return None
+    # A login shell or sudo may have said something of its own first.
+    start = done["stdout"].find("{")
+    try:
+        found: dict[str, Any] = json.loads(done["stdout"][start:])
+    except ValueError:
+        return None
+    if found.get("failed"):
+        raise AnsibleActionFail(found["msg"], result=found)
     return found

@@ -47,8 +47,10 @@ def look_by_program(folder, digest):
     path.write_bytes(job.program())
     places = {"stacks_dir": str(folder), "data_dir": str(folder), "state_dir": str(folder / "state")}
     return subprocess.run(
-        [sys.executable, "-I", "-S", str(path), "look", digest],
-        input=json.dumps({**places, "stacks": ["chat"], "images": [], "paths": []}),
+        [sys.executable, "-I", "-S", str(path), "ask", digest],
+        input=json.dumps(
+            {"do": "look", "arguments": {**places, "stacks": ["chat"], "images": [], "paths": []}}
+        ),
         capture_output=True,
         text=True,
         check=False,
