@@ -73,6 +73,7 @@ def whole_platform(folder: Path) -> Iterator[Solo]:
     text = source.read_text().replace("../../tests/lab", str(ROOT / "tests" / "lab"))
     main.write_text(text.replace("(inventory_dir ~ '/../../.lab') | realpath", f"'{LAB}'"))
     found = Solo(folder)
+    found.clear(HOST)
     found.write()
     found.play("secrets").succeeded()
     found.deploy().succeeded()
@@ -89,6 +90,7 @@ def whole_platform(folder: Path) -> Iterator[Solo]:
         )
         yield found
     found.play("stop-stacks")
+    found.clear(HOST)
     shutil.rmtree(folder)
 
 
