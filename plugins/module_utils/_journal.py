@@ -206,8 +206,14 @@ def marked(journal: list[dict[str, Any]], step: str, phase: str) -> bool:
 
 
 def unfinished(state_dir: str, service: str) -> dict[str, Any] | None:
-    """{id, step, running} of the service's transaction that has not ended, the latest; None without one."""
+    """{id, step, running, decision} of the service's transaction that has not ended, the latest; None without one."""
     for folder in reversed(list(folders(state_dir, service))):
         if folder.result() is None and os.path.exists(folder.inside("plan.json")):
-            return {"id": folder.id, "step": reached(folder.journal()), "running": folder.is_running()}
+            journal = folder.journal()
+            return {
+                "id": folder.id,
+                "step": reached(journal),
+                "running": folder.is_running(),
+                "decision": decide(journal),
+            }
     return None
