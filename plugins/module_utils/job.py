@@ -25,6 +25,7 @@ from . import (
     _docker,
     _durable,
     _health,
+    _job,
     _journal,
     _masking,
     _nft,
@@ -53,6 +54,7 @@ MODULES = (
     _docker,
     _durable,
     _health,
+    _job,
     _journal,
     _masking,
     _nft,
@@ -78,7 +80,6 @@ sys.exit((look if sys.argv[1:2] == ["look"] else transaction).main())
 # The oldest time that a zip can hold: the same sources always give the same bytes.
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 _START_SECONDS = 15.0
-_POLL = 0.15
 
 
 def program() -> bytes:
@@ -163,23 +164,7 @@ def follow(state_dir: str, service: str, identity: str, offset: int, wait: float
     that it reached; what it left half done is brought to an end by the next change on this host, or by its next boot.
     """
     folder = _journal.Folder(state_dir, service, identity)
-    until = time.monotonic() + wait
-    while True:
-        alive = folder.is_running()
-        result = folder.result()
-        if result is None and not alive and not folder.is_fresh():
-            result = _interrupted(folder)
-        if result is not None or time.monotonic() >= until:
-            events, offset = folder.events(offset)
-            finished = result is not None
-            return {
-                "id": identity,
-                "finished": finished,
-                "events": events,
-                "offset": offset,
-                "result": result,
-            }
-        time.sleep(_POLL)
+    return {"id": identity, **_job.follow(folder, offset, wait, lambda: _interrupted(folder))}
 
 
 def _interrupted(folder: _journal.Folder) -> dict[str, Any]:
@@ -191,14 +176,6 @@ def _interrupted(folder: _journal.Folder) -> dict[str, Any]:
         message = "there is no such transaction on this host (any more)"
     elif not untouched:
         message += "; the next deployment, or the host's next boot, finishes or undoes it"
-    last = _last_line(folder.inside("runner.log"))
+    last = folder.last_words()
     error = {"step": step, **Failure(f"{message}: {last}" if last else message).error, "undo": None}
     return make_result(folder, "failed", "previous" if untouched else "unknown", error)
-
-
-def _last_line(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return ([line.strip() for line in file if line.strip()] or [""])[-1]
-    except OSError:
-        return ""
