@@ -187,6 +187,7 @@ def _update(spec: ServiceSpec, own: Mapping[str, Any]) -> dict[str, Any]:
     """What a new version means: `copies` is where the data from before it are kept."""
     return {
         "reversible": spec.update.reversible,
+        "why": spec.update.why,
         "copies": off.copies(spec, own),
         "versions": {
             variable: {"path": versions.path, "known": list(versions.known)}

@@ -11,7 +11,6 @@ Part of the program that stays on hosts (see transaction.py): standard library o
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -21,6 +20,7 @@ from contextlib import suppress
 from typing import Any
 
 from . import _durable
+from ._job import Job
 
 # Of these, `stopped`, `copied` and `routed` belong to an update that changes data for good (see _one_way.py).
 STEPS = (
@@ -43,7 +43,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _SUBMISSION_GRACE = 30.0
 
 
-class Folder:
+class Folder(Job):
     """One transaction's directory. Tests replace `mark` to die at a step."""
 
     def __init__(self, state_dir: str, service: str, identity: str) -> None:
@@ -53,10 +53,7 @@ class Folder:
         self.state_dir = state_dir
         self.service = service
         self.id = identity
-        self.path = os.path.join(state_dir, "transactions", service, identity)
-
-    def inside(self, *parts: str) -> str:
-        return os.path.join(self.path, *parts)
+        super().__init__(os.path.join(state_dir, "transactions", service, identity))
 
     @property
     def new(self) -> str:
@@ -86,43 +83,7 @@ class Folder:
         return _durable.read_lines(self.inside("journal.jsonl"))
 
     def say(self, step: str, text: str, **more: Any) -> None:
-        """Add an event for whoever follows; lost in a power cut or on a full disk, which is fine."""
-        event = {"t": time.time(), "step": step, "text": text, **more}
-        with suppress(OSError):
-            handle = os.open(self.inside("progress.jsonl"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-            with os.fdopen(handle, "wb") as file:
-                file.write(json.dumps(event, ensure_ascii=False).encode() + b"\n")
-
-    def events(self, offset: int) -> tuple[list[dict[str, Any]], int]:
-        """The events from byte `offset` on, and the offset after them. A line still being written waits."""
-        try:
-            with open(self.inside("progress.jsonl"), "rb") as file:
-                file.seek(offset)
-                data = file.read()
-        except OSError:
-            return [], offset
-        whole = data[: data.rfind(b"\n") + 1]
-        return [json.loads(line) for line in whole.splitlines()], offset + len(whole)
-
-    def result(self) -> dict[str, Any] | None:
-        return _durable.read_json(self.inside("result.json"))
-
-    def finish(self, result: Mapping[str, Any]) -> None:
-        """Write how it ended: from here on the transaction is over, whatever is left to tidy."""
-        _durable.write_json(self.inside("result.json"), result)
-
-    def lock(self) -> int | None:
-        """Become its runner: the lock's handle, None while it has one already."""
-        return _durable.try_lock(self.inside("running"))
-
-    def is_running(self) -> bool:
-        """Whether a process works on it (or waits for its turn)."""
-        if not os.path.exists(self.inside("running")):
-            return False
-        handle = _durable.try_lock(self.inside("running"), shared=True)
-        if handle is not None:
-            os.close(handle)
-        return handle is None
+        self.tell(text, step=step, **more)
 
     def is_fresh(self) -> bool:
         """Whether its runner may simply not have started yet."""
@@ -206,8 +167,14 @@ def marked(journal: list[dict[str, Any]], step: str, phase: str) -> bool:
 
 
 def unfinished(state_dir: str, service: str) -> dict[str, Any] | None:
-    """{id, step, running} of the service's transaction that has not ended, the latest; None without one."""
+    """{id, step, running, decision} of the service's transaction that has not ended, the latest; None without one."""
     for folder in reversed(list(folders(state_dir, service))):
         if folder.result() is None and os.path.exists(folder.inside("plan.json")):
-            return {"id": folder.id, "step": reached(folder.journal()), "running": folder.is_running()}
+            journal = folder.journal()
+            return {
+                "id": folder.id,
+                "step": reached(journal),
+                "running": folder.is_running(),
+                "decision": decide(journal),
+            }
     return None

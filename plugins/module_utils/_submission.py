@@ -13,13 +13,12 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from . import _journal
+from . import _job, _journal
 from ._bring_up import Failure
 from ._state import refuse_newer
 from ._steps import make_result
 
 _START_SECONDS = 15.0
-_POLL = 0.1
 
 
 def submit(state_dir: str, service: str, plan: Mapping[str, Any], identity: str, engine: str) -> str:
@@ -59,23 +58,7 @@ def follow(state_dir: str, service: str, identity: str, offset: int, wait: float
     that it reached; what it left half done is brought to an end by the next change on this host, or by its next boot.
     """
     folder = _journal.Folder(state_dir, service, identity)
-    until = time.monotonic() + wait
-    while True:
-        alive = folder.is_running()
-        result = folder.result()
-        if result is None and not alive and not folder.is_fresh():
-            result = _interrupted(folder)
-        if result is not None or time.monotonic() >= until:
-            events, offset = folder.events(offset)
-            finished = result is not None
-            return {
-                "id": identity,
-                "finished": finished,
-                "events": events,
-                "offset": offset,
-                "result": result,
-            }
-        time.sleep(_POLL)
+    return {"id": identity, **_job.follow(folder, offset, wait, lambda: _interrupted(folder))}
 
 
 def _interrupted(folder: _journal.Folder) -> dict[str, Any]:
@@ -87,14 +70,6 @@ def _interrupted(folder: _journal.Folder) -> dict[str, Any]:
         message = "there is no such transaction on this host (any more)"
     elif not untouched:
         message += "; the next deployment, or the host's next boot, finishes or undoes it"
-    last = _last_line(folder.inside("runner.log"))
+    last = folder.last_words()
     error = {"step": step, **Failure(f"{message}: {last}" if last else message).error, "undo": None}
     return make_result(folder, "failed", "previous" if untouched else "unknown", error)
-
-
-def _last_line(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return ([line.strip() for line in file if line.strip()] or [""])[-1]
-    except OSError:
-        return ""

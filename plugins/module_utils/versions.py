@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ._journal import COMMIT
 from .compare import tag
 from .problems import Problem
 
@@ -72,11 +73,14 @@ def _one_step(rules: Mapping[str, Any], running: str, wanted: str) -> bool:
 def running(stack: Mapping[str, Any] | None, container: str) -> str | None:
     """The tag that a container of a stack runs with, or was committed with; None where there is none.
 
-    stack: of the look at its host.
+    What stands there in the middle of a change that will be undone is not what counts. stack: of the look at its host.
     """
     stack = stack or {}
+    there = stack.get("containers") or {}
     committed = (stack.get("state") or {}).get("containers") or {}
-    for containers in (stack.get("containers") or {}, committed):
+    interrupted = stack.get("transaction")
+    proven = not interrupted or interrupted["decision"] == COMMIT
+    for containers in (there, committed) if proven else (committed,):
         for item in containers.values():
             if item["service"] == container:
                 return tag(item["image"])

@@ -18,6 +18,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -192,10 +193,15 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Long]:
     text = source.read_text().replace("../../tests/lab", str(ROOT / "tests" / "lab"))
     main.write_text(text.replace("(inventory_dir ~ '/../../.lab') | realpath", f"'{LAB}'"))
     inventory = {
-        # Only looked at: a gateway on another host is why ollama publishes its port.
+        # Only looked at: a gateway on another host is why ollama publishes its port, and admits that host alone. It is
+        # this machine that asks.
         "trusted": {
             "hosts": {
-                "edge": {"ansible_host": table.hosts()["edge"].address, "stacks": ["litellm", "traefik"]}
+                "edge": {
+                    "ansible_host": table.hosts()["edge"].address,
+                    "source_addresses": [str(next(ip_network(table.network()[1]).hosts()))],
+                    "stacks": ["litellm", "traefik"],
+                }
             }
         },
         "compute": {

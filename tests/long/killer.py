@@ -68,6 +68,7 @@ while not (new := listed() - before) or not engines(identity := max(new)):
         sys.exit("no change came")
     time.sleep(0.001)
 if ":" in moment:
+    until += 600  # first of all it may have to end what was interrupted
     while moment not in [f"{entry['step']}:{entry['phase']}" for entry in journal(identity)]:
         if time.monotonic() > until or os.path.exists(os.path.join(folder, identity, "result.json")):
             break

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import socket
+import ssl
+import urllib.error
+import urllib.request
 
 import pytest
 
-from .gateway import HOST, Load, Solo
+from .gateway import HOST, STACKS, Load, Names, Solo
 
 pytestmark = pytest.mark.lab
 
@@ -52,17 +56,36 @@ def requests(solo: Solo) -> dict[str, int]:
 
 
 def test_a_new_route_loses_no_request(two: Solo) -> None:
-    """A service more and a service less behind Traefik, whose dynamic configuration changes with them."""
+    """Another name behind Traefik, in its labels, its certificate and its dynamic configuration, and back."""
+    before = started(two, "traefik")
     with Load(two) as load:
         load.more()
-        two.write(**REPLICAS, traefik_users=[{"name": "somebody"}])
-        two.play("secrets").succeeded()
-        two.deploy("--tags", "openwebui", "-e", "openwebui_hostname=talk").succeeded()
+        two.deploy("-e", "openwebui_hostname=talk", "-e", "traefik_rate_limit=90").succeeded()
         load.more()
-        two.deploy("--tags", "openwebui").succeeded()
+        assert page(two, "talk") == 200
+        assert page(two, "chat") == 404
+        assert "90" in two.host("grep -i average /opt/stacks/traefik/config/dynamic/middlewares.yaml")
+        two.deploy().succeeded()
         load.more()
-    assert not load.lost, load.lost
     print(dict(load.answers))
+    assert not load.lost, load.lost
+    assert page(two, "chat") == 200
+    assert started(two, "traefik") == before
+
+
+def started(solo: Solo, container: str) -> str:
+    """Which container has this name, and since when it runs."""
+    return solo.host(f"docker inspect {container} --format '{{{{.Id}}}} {{{{.State.StartedAt}}}}'")
+
+
+def page(solo: Solo, name: str) -> int:
+    """The status of a name's page, trusting the platform's certificates only."""
+    context = ssl.create_default_context(cafile=str(solo.ca))
+    try:
+        with urllib.request.urlopen(f"https://{name}.hearth.lan/", context=context, timeout=60) as response:
+            return response.status
+    except urllib.error.HTTPError as error:
+        return error.code
 
 
 def test_a_new_configuration_loses_no_request(two: Solo) -> None:
@@ -111,3 +134,19 @@ def test_a_replica_that_does_not_get_healthy_loses_no_request(two: Solo) -> None
     assert not load.lost, load.lost
     assert replicas(two) == before
     assert two.deploy().succeeded().recap[HOST]["changed"] == 0
+
+
+def test_a_new_record_drops_no_connection(two: Solo) -> None:
+    """Comes last: it adds a name server to the host."""
+    record = {"bind9_records": [{"name": "printer", "type": "A", "value": "10.9.8.7"}]}
+    two.write(**REPLICAS, stacks=["bind9", *STACKS])
+    two.play("secrets").succeeded()
+    two.deploy().succeeded()
+    before = started(two, "bind9")
+    with Names("chat.hearth.lan") as names:
+        run = two.deploy("--tags", "bind9", "-e", json.dumps(record)).succeeded()
+        assert run.changed == 1
+    assert not names.lost, names.lost
+    assert names.answers > 20
+    assert started(two, "bind9") == before
+    assert socket.inet_aton("10.9.8.7") in (Names("printer.hearth.lan").asked() or b"")

@@ -77,7 +77,7 @@ def test_an_unexpected_error_becomes_the_result(tmp_path):
 
     _events, result = finish(tmp_path, jobs.start(tmp_path, work))
     assert result == {"error": "RuntimeError: no such luck"}
-    assert "no such luck" in (tmp_path / "job.log").read_text()
+    assert "no such luck" in (tmp_path / "runner.log").read_text()
 
 
 def test_a_job_that_was_replaced_is_over(tmp_path):
@@ -89,22 +89,13 @@ def test_a_job_that_was_replaced_is_over(tmp_path):
 
 
 def test_of_a_growing_amount_only_the_newest_is_told(tmp_path):
-    journal = jobs.Journal(tmp_path / "progress.jsonl")
+    job = jobs.Job(str(tmp_path))
+    journal = jobs.Journal(job)
     journal.amount("tiny", 1, 10)
     journal.amount("tiny", 2, 10)  # too soon after the first
     journal._amounts.clear()
     journal.amount("tiny", 3, 10)
     journal.say("done")
     assert len((tmp_path / "progress.jsonl").read_text().splitlines()) == 3
-    events, _offset = jobs._events(tmp_path / "progress.jsonl", 0)
+    events, _offset = job.events(0)
     assert [event.get("bytes") for event in events] == [3, None]
-
-
-def test_half_a_line_waits_for_its_other_half(tmp_path):
-    path = tmp_path / "progress.jsonl"
-    path.write_text('{"t": 1, "text": "a"}\n{"t": 2, "te')
-    events, offset = jobs._events(path, 0)
-    assert [event["text"] for event in events] == ["a"]
-    with path.open("a") as file:
-        file.write('xt": "b"}\n')
-    assert [event["text"] for event in jobs._events(path, offset)[0]] == ["b"]

@@ -417,7 +417,7 @@ def test_killed_before_placing_nothing_happened(running, step, phase):
     folder = running.deploy_and_die(running.plan(config="two"), die_at(step, phase))
     assert running.stands() == before
     unfinished = _journal.unfinished(running.state_dir, running.name)
-    assert unfinished == {"id": folder.id, "step": step, "running": False}
+    assert unfinished == {"id": folder.id, "step": step, "running": False, "decision": "drop"}
     (result,) = running.recover()
     assert (result["outcome"], result["stands"]) == ("failed", "previous")
     assert running.stands() == before

@@ -86,10 +86,20 @@ def test_tidying_leaves_no_file_content_behind(tmp_path):
 def test_whoever_looks_sees_whether_a_runner_is_at_work(tmp_path):
     folder = Folder(str(tmp_path), "svc", "1")
     folder.create({"files": []})
-    assert _journal.unfinished(str(tmp_path), "svc") == {"id": "1", "step": "submitted", "running": False}
+    assert _journal.unfinished(str(tmp_path), "svc") == {
+        "id": "1",
+        "step": "submitted",
+        "running": False,
+        "decision": "drop",
+    }
     handle = folder.lock()
     folder.mark("staged", "begin")
-    assert _journal.unfinished(str(tmp_path), "svc") == {"id": "1", "step": "staged", "running": True}
+    assert _journal.unfinished(str(tmp_path), "svc") == {
+        "id": "1",
+        "step": "staged",
+        "running": True,
+        "decision": "drop",
+    }
     assert folder.lock() is None
     os.close(handle)
     assert not folder.is_running()

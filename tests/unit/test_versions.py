@@ -1,26 +1,35 @@
 """By which versions one gets to a newer one, and what a deploy must not jump over."""
 
 import pytest
-from ansible_collections.hearth.llm.plugins.module_utils import moves, versions
+from ansible_collections.hearth.llm.plugins.module_utils import catalogue, moves, service_spec, versions
+from fleet import host, one
 
 QDRANT = ("v1.15.5", "v1.16.3", "v1.17.0", "v1.17.1", "v1.18.2", "v1.19.0")
 AUTHENTIK = ["2025.10.4", "2025.12.3", "2026.2.4", "2026.5.2", "2026.5.3", "2026.8.3"]
 
 
 def service(path="one_minor", known=QDRANT, wanted="v1.19.0", reversible=False):
-    return {
-        "name": "store",
-        "host": "gpu-1",
-        "images": {"db": f"reg.lan:5000/store/db:{wanted}", "side": "side:3"},
-        "versions": {"db": wanted, "side": "3"},
-        "variables": {"store_version": wanted, "store_models": []},
+    """A service as the catalogue resolves it."""
+    described = {
+        "title": "Store",
+        "tier": "compute",
+        "variables": {"store_version": wanted, "store_side_version": "3", "store_models": []},
+        "images": {
+            "db": {"name": "docker.io/store/db", "version": "store_version"},
+            "side": {"name": "docker.io/side", "version": "store_side_version"},
+        },
+        "data": {"db": {"owner": "1:1"}},
         "update": {
             "reversible": reversible,
-            "why": "it migrates",
-            "variables": {"db": "store_version", "side": "store_side_version"},
+            "why": "" if reversible else "it migrates",
             "versions": {"store_version": {"path": path, "known": list(known)}},
         },
     }
+    spec = service_spec.read("store", "test.store", described, {})
+    on = host("gpu-1", ["compute"], "10.0.0.2", ["store"], image_mirror="reg.lan:5000")
+    found = catalogue.resolve({"store": spec}, [on])
+    assert found.problems == []
+    return one(found.fleet, "store")
 
 
 def running(version):
@@ -68,6 +77,14 @@ def test_a_stack_that_is_down_goes_by_what_was_committed():
     assert len(versions.problems(service(), stack)) == 1
 
 
+@pytest.mark.parametrize(("decision", "count"), [("drop", 0), ("undo", 0), ("commit", 1)])
+def test_a_change_that_was_interrupted_counts_only_where_it_was_proven(decision, count):
+    stack = {**running("v1.19.0"), "state": running("v1.18.2"), "transaction": {"decision": decision}}
+    assert len(versions.problems(service(wanted="v1.18.2"), stack)) == count
+    first = {**running("v1.19.0"), "state": None, "transaction": {"decision": decision}}
+    assert len(versions.problems(service(wanted="v1.18.2"), first)) == count
+
+
 def test_data_that_were_migrated_do_not_go_back():
     [problem] = versions.problems(service(wanted="v1.18.2"), running("v1.19.0"))
     assert "it migrates" in problem.expected
@@ -88,10 +105,15 @@ def test_the_walk_names_every_version_of_each_step():
 
 def test_a_service_on_the_way_has_the_images_and_variables_of_its_step():
     step = versions.with_versions(service(), {"store_version": "v1.18.2", "store_side_version": "3"})
-    assert step["images"] == {"db": "reg.lan:5000/store/db:v1.18.2", "side": "side:3"}
-    assert step["variables"] == {"store_version": "v1.18.2", "store_models": []}
-    pinned = versions.with_versions(service(wanted="v1.19.0@sha256:12"), {"store_version": "v1.19.0"})
-    assert pinned["images"]["db"].endswith("v1.19.0@sha256:12")
+    assert step["images"] == {"db": "reg.lan:5000/store/db:v1.18.2", "side": "reg.lan:5000/side:3"}
+    assert step["variables"] == {
+        "store_version": "v1.18.2",
+        "store_side_version": "3",
+        "store_models": [],
+    }
+    wanted = "v1.19.0@sha256:" + 64 * "0"
+    pinned = versions.with_versions(service(wanted=wanted), {"store_version": "v1.19.0"})
+    assert pinned["images"]["db"].endswith(wanted)
 
 
 def test_the_table_says_what_runs_what_is_pinned_and_what_is_newer():
