@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import difflib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ..module_utils import catalogue, job, off
+from ..module_utils._catalogue_backups import saves
+from ..module_utils._waiting import folder as waiting_folder
 from ..module_utils.digest import digest
 from ..module_utils.versions import with_versions
 from ..plugin_utils import platform_run
@@ -171,6 +174,7 @@ def change_plan(service: Mapping[str, Any], files: list[File]) -> dict[str, Any]
         "replicas": {"container": service["replicated"], "drain": service["drain"]}
         if service["replicated"]
         else None,
+        "waiting": waiting_plan(service),
         "deadline": service["deadline"],
         "exports": service["exports"],
         "digest": digest([(file.path, file.sha256, file.mode, file.owner) for file in files]),
@@ -197,6 +201,18 @@ def update_plan(service: Mapping[str, Any]) -> dict[str, Any] | None:
         if not item["replaceable"]
     ]
     return {"copies": update["copies"], "data": data}
+
+
+def waiting_plan(service: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Where data from a backup wait for the service's first start; None where it has none that are saved."""
+    if not saves(service):
+        return None
+    data = [
+        {"name": name, **{key: item[key] for key in ("place", "container", "restore")}}
+        for name, item in service["data"].items()
+        if item["save"] == "dump" and not item["replaceable"]
+    ]
+    return {"folder": waiting_folder(os.path.dirname(service["data_dir"]), service["name"]), "data": data}
 
 
 def summary(service: Mapping[str, Any], ended: Mapping[str, Any], updates: list[str]) -> str:

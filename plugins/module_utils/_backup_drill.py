@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ._backup_restore import attempt, load
+from ._backup_restore import attempt
 from ._backup_snapshot import Snapshot, unpacked
 from ._bring_up import Failure, take_down
 from ._docker import Docker, EngineError, compose
@@ -61,7 +61,7 @@ def drill(
             try:
                 say(f"{name}: starts {snapshot.id} beside what runs, where nobody reaches it")
                 for item, source in dumps.items():
-                    load(docker, attempt(docker, service, say, project, file.name), data[item], source)
+                    attempt(docker, service, say, project, file.name).load(data[item], source)
                 trial = attempt(docker, service, say, project, file.name)
                 trial.up()
                 trial.wait_until_healthy()

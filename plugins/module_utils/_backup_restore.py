@@ -29,8 +29,7 @@ from ._stack_files import contents
 from .transaction import Busy, host_lock
 
 _ASIDE = ".before-restore"
-_LOCK_PATIENCE = 600.0
-_POLL = 0.5
+LOCK_PATIENCE = 600.0
 
 
 class Restore:
@@ -53,20 +52,13 @@ class Restore:
 
     def refuse(self, snapshot: Snapshot, confirmed: str | None) -> None:
         """Everything that speaks against it, before anything is read or touched. Raises Trouble."""
-        saved, now = snapshot.manifest["versions"], self.service["versions"]
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(snapshot.time))
         if not os.path.exists(os.path.join(self.service["stack_dir"], "compose.yaml")):
             raise Trouble(
                 f"{self.name} is not deployed here",
                 f"playbooks/deploy-stacks.yml --tags {self.name}, then again",
             )
-        if saved != now and not self.service["reversible"]:
-            words = ", ".join(f"{name} {version}" for name, version in saved.items())
-            raise Trouble(
-                f"the snapshot of {when} was written by {words}; here runs {', '.join(now.values())}, and their data"
-                " are not the same",
-                "pin those versions and deploy, restore, then walk to today's: playbooks/upgrade.yml",
-            )
+        refuse_version(self.service, snapshot)
         for place in self._places().values():
             if os.path.ismount(place):
                 raise Trouble(
@@ -93,7 +85,7 @@ class Restore:
         try:
             with (
                 unpacked(snapshot, where) as found,
-                host_lock(self.plan["state_dir"], f"the restore of {self.name}", _LOCK_PATIENCE, self.say),
+                host_lock(self.plan["state_dir"], f"the restore of {self.name}", LOCK_PATIENCE, self.say),
             ):
                 wanted = set(self._places())
                 if set(found) - wanted:
@@ -129,7 +121,7 @@ class Restore:
                 if item["save"] == "dump":
                     dumps.append((item, source))
             for item, source in dumps:
-                self._load(item, source)
+                attempt(self.docker, self.service, self.say).load(item, source)
             self._up()
         except (Failure, EngineError, OSError, Trouble) as problem:
             self.say(f"{self.name}: {problem}; puts back what was there")
@@ -145,15 +137,23 @@ class Restore:
     def _mark(self, places: list[str], proven: bool) -> None:
         _durable.write_json(self.marker, {"service": self.name, "places": places, "proven": proven})
 
-    def _load(self, item: Mapping[str, Any], source: str) -> None:
-        """Start the container of a dumped database on nothing, and give it the dump."""
-        self.say(f"{self.name}: loads the dump of {item['name']}")
-        load(self.docker, attempt(self.docker, self.service, self.say), item, source)
-
     def _up(self) -> None:
         trial = attempt(self.docker, self.service, self.say)
         trial.up()
         trial.wait_until_healthy()
+
+
+def refuse_version(service: Mapping[str, Any], snapshot: Snapshot) -> None:
+    """Refuse data that today's version reads differently. Raises Trouble."""
+    saved, now = snapshot.manifest["versions"], service["versions"]
+    if saved != now and not service["reversible"]:
+        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(snapshot.time))
+        words = ", ".join(f"{name} {version}" for name, version in saved.items())
+        raise Trouble(
+            f"the snapshot of {when} was written by {words}; here runs {', '.join(now.values())}, and their data"
+            " are not the same",
+            "pin those versions and deploy, restore, then walk to today's: playbooks/upgrade.yml",
+        )
 
 
 def attempt(
@@ -176,22 +176,6 @@ def attempt(
         lambda text: mask(text, secrets),
         file,
     )
-
-
-def load(docker: Docker, trial: BringUp, item: Mapping[str, Any], source: str) -> None:
-    """Start one container of a project alone, and give it a dump. Raises Failure."""
-    trial.up("--no-deps", item["container"])
-    while True:
-        found = [one for one in docker.containers(trial.project) if one["service"] == item["container"]]
-        if found and found[0]["health"] == "healthy":
-            break
-        if time.monotonic() > trial.until:
-            raise Failure(f"{item['container']} does not get healthy")
-        time.sleep(_POLL)
-    with open(source, "rb") as file:
-        answer = docker.call("exec", "-i", found[0]["id"], *item["restore"], timeout=None, stdin=file)
-    if not answer.good:
-        raise Failure(f"{item['container']} refuses the dump: {trial.masked(answer.reason)}")
 
 
 def aside(place: str, source: str | None) -> None:

@@ -6,7 +6,7 @@
      repositories: {name: {id, checked: {time, good, message}}},
      services: {name: {run: {time, good, message, seconds, paused_seconds},
                        saved: {repository: {time, id, bytes, added}}, drill: {time, good, message, seconds},
-                       drilled: time}}}
+                       drilled: time, refilled: {id, time, done}}}}
 
 Times are seconds since the epoch. `run` and `drill` are the last ones however they ended, `saved` and `drilled` the
 last good ones.

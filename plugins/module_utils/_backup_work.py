@@ -14,6 +14,7 @@ from typing import Any
 
 from . import _durable
 from ._backup_drill import check, drill
+from ._backup_refill import Refill
 from ._backup_restore import Restore, recover
 from ._backup_snapshot import TAG, find, moment
 from ._backup_stage import staged, thaw
@@ -83,20 +84,23 @@ class Backup:
             raise Trouble(f"{name} is none of this host's repositories", f"these are: {names}")
         return found
 
-    def init(self, anew: bool) -> list[str]:
+    def init(self, anew: Sequence[str]) -> list[str]:
         """Begin the repositories that are not there. Returns the problems.
 
-        One that was there before and is not any more is not begun again unasked: its disk may just not be mounted.
+        One that was there before and is not any more is begun again only where it is named: its disk may just not be
+        mounted.
         """
+        for name in anew:
+            self.repository(name)
         problems = []
         for repository in self.repositories:
             known = self.status.repository(repository.name)
             try:
                 identity = repository.identity()
-                if identity is None and known["id"] and not anew:
+                if identity is None and known["id"] and repository.name not in anew:
                     raise Trouble(
                         f"the repository {repository.name} was there before and is gone",
-                        "mount its disk; to begin a new one: hearth-backup init --anew",
+                        f"mount its disk; to begin a new one: hearth-backup init --anew {repository.name}",
                     )
                 if identity is None:
                     repository.make()
@@ -141,6 +145,43 @@ class Backup:
         snapshot = find(self.repositories, self.host, name, wanted)
         restore.refuse(snapshot, confirmed)
         restore.run(snapshot)
+
+    def refill(self, names: Sequence[str], wanted: str, without: Sequence[str]) -> list[str]:
+        """Put the data of a lost host in place where nothing is yet. Returns what went wrong.
+
+        What speaks against any of the services is found before the first of them is touched.
+        """
+        self.services(without)
+        ready, unready = self._ready()
+        found, problems = [], []
+        for service in (item for item in self.services(names) if item["name"] not in without):
+            refill = Refill(self.docker, self.plan, service, self.status, self.say)
+            if refill.done:
+                self.say(f"{refill.name}: {refill.done} was put in place before")
+                continue
+            try:
+                snapshot = find(ready, self.host, refill.name, wanted)
+            except Trouble as problem:
+                problems.append(
+                    f"{refill.name}: {problem}\n  → to let it begin with nothing: --without {refill.name}"
+                    f" (the playbook: -e without={refill.name})"
+                )
+                continue
+            try:
+                refill.refuse(snapshot)
+                found.append((refill, snapshot))
+            except Trouble as problem:
+                problems.append(f"{refill.name}: {problem}")
+        if problems:
+            return [*unready, *problems]
+        for text in unready:
+            self.say(text)
+        for refill, snapshot in found:
+            try:
+                refill.run(snapshot)
+            except Trouble as problem:
+                problems.append(str(problem))
+        return problems
 
     def drill(self, names: Sequence[str], wanted: str) -> list[str]:
         """Check every repository, and try the newest snapshot of services. Returns what went wrong."""

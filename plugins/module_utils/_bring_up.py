@@ -107,6 +107,29 @@ class BringUp:
             message = f"{service} does not take its new configuration: {self.masked(answer.reason)}"
             raise Failure(message, container=service, exit_code=answer.code)
 
+    def load(self, item: Mapping[str, Any], source: str) -> None:
+        """Start the container of a data alone, and give it the dump in the file `source`.
+
+        item: {name, container, restore (argv)}. Raises Failure.
+        """
+        self.say(f"loads the dump of {item['name']}")
+        self.up("--no-deps", item["container"])
+        while True:
+            found = [
+                one for one in self.docker.containers(self.project) if one["service"] == item["container"]
+            ]
+            if found and found[0]["health"] == "healthy":
+                break
+            if time.monotonic() > self.until:
+                raise Failure(f"{item['container']} does not get healthy", container=item["container"])
+            time.sleep(_POLL)
+        with open(source, "rb") as file:
+            answer = self.docker.call(
+                "exec", "-i", found[0]["id"], *item["restore"], timeout=None, stdin=file
+            )
+        if not answer.good:
+            raise Failure(f"{item['container']} refuses the dump: {self.masked(answer.reason)}")
+
     def recreated(self) -> list[str]:
         """Names of the containers that were not there before."""
         old = {item["id"] for item in self.before}

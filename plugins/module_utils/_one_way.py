@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from . import _durable
@@ -121,25 +121,14 @@ class OneWay:
         _durable.write_json(self.folder.unrouted, model)
         dumped = self.dumped(containers)
         if dumped:
-            self._fill(bring_up(), dumped)
+            # Containers of a new major version begin with nothing, and get the dumps.
+            for item in dumped:
+                self.copies.places()[item["name"]].empty()
+                bring_up().load(item, self.copies.dump(item["name"]))
         self.say("starts the new version on the data, unrouted")
         attempt = bring_up()
         attempt.up()
         return attempt
-
-    def _fill(self, attempt: BringUp, dumped: Sequence[Mapping[str, Any]]) -> None:
-        """Let containers of a new major version begin with nothing, and give them the dumps."""
-        for item in dumped:
-            self.copies.places()[item["name"]].empty()
-        attempt.up("--no-deps", *sorted({item["container"] for item in dumped}))
-        attempt.wait_until_healthy()
-        for item in dumped:
-            self.say(f"restores the dump into {item['place']}")
-            container = self._running(item["container"])
-            with open(self.copies.dump(item["name"]), "rb") as file:
-                answer = self.docker.call("exec", "-i", container, *item["restore"], timeout=None, stdin=file)
-            if not answer.good:
-                raise Failure(f"the dump of {item['place']} is refused: {self.masked(answer.reason)}")
 
     def route(self, attempt: BringUp) -> None:
         """Make the proven version the one that its compose.yaml describes."""

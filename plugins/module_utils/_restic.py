@@ -45,7 +45,7 @@ _REASONS = (
         10,
         r"is there a repository at|unable to open config file|repository does not exist",
         "is not there",
-        "if its disk is only not mounted, mount it; to begin a new one: hearth-backup init --anew",
+        "if its disk is only not mounted, mount it; to begin a new one: hearth-backup init --anew {name}",
     ),
     (
         11,

@@ -24,6 +24,7 @@ from ._one_way import OneWay
 from ._pull import pull
 from ._rolling import Rolling
 from ._state import FORMAT, fallback, read_state, standing, state_path
+from ._waiting import Waiting
 
 SAVED_LOG_LINES = 500
 
@@ -56,6 +57,7 @@ class Transaction:
         self._secrets: set[str] | None = None
         self._attempt: BringUp | None = None
         self.one_way = OneWay(plan, docker, folder, self._say, self._masked)
+        self.waiting = Waiting(plan, docker)
 
     # Forward -----------------------------------------------------------------------------------------------------
 
@@ -173,7 +175,9 @@ class Transaction:
         os.makedirs(self.folder.previous, mode=0o700, exist_ok=True)
         listing = _stack_files.keep(self.stack_dir, self.folder.previous)
         wanted_files = _stack_files.wanted_facts(self.plan["files"], self.folder.new)
-        one_way = self.one_way.is_needed(containers, read_state(self.folder.state_dir, self.folder.service))
+        last = read_state(self.folder.state_dir, self.folder.service)
+        waiting = self.waiting.is_needed(containers, last)
+        one_way = not waiting and self.one_way.is_needed(containers, last)
         shortage = self.one_way.copies.shortage() if one_way else None
         if shortage:
             raise Failure(shortage)
@@ -182,6 +186,7 @@ class Transaction:
             "containers": [{key: item[key] for key in _BEFORE_KEYS} for item in containers],
             "changed_files": _stack_files.changes(wanted_files, _durable.look_at_files(self.stack_dir)),
             "one_way": one_way,
+            "waiting": waiting,
         }
         _durable.write_json(self.folder.inside("previous.json"), before)
         self._secrets = None
@@ -189,8 +194,9 @@ class Transaction:
     @property
     def before(self) -> dict[str, Any]:
         """What `kept` found: {files: listing, containers: [...], changed_files: [...], one_way: whether the update
-        changes data for good}; empty before that step."""
+        changes data for good, waiting: whether data wait for this start}; empty before that step."""
         empty: dict[str, Any] = {"files": [], "containers": [], "changed_files": [], "one_way": False}
+        empty["waiting"] = False
         return _durable.read_json(self.folder.inside("previous.json")) or empty
 
     def _stopped(self) -> None:
@@ -210,6 +216,8 @@ class Transaction:
         if before["one_way"]:
             self._attempt = self.one_way.up(self._bring_up_unrouted, before["containers"])
             return
+        if before["waiting"]:
+            self.waiting.load(lambda: self._bring_up(before["containers"]))
         changed = before["changed_files"]
         reloaded = [path for path in changed if self._is_reloaded(path)]
         if changed and changed == reloaded and _all_run(before["containers"]):
@@ -329,6 +337,8 @@ class Transaction:
         self._release_images(before)
         if copy:
             self.one_way.copies.forget(copy)
+        if before["waiting"]:
+            self.waiting.forget()
         return self._finish("committed", "new", None, recreated)
 
     # Back --------------------------------------------------------------------------------------------------------

@@ -7,9 +7,10 @@ It is kept on the host with the files that it imports as one program (see backup
     hearth-backup list [SERVICE …] [--json]              what there is to restore
     hearth-backup status [--json]                        how old the last good backup of each service is
     hearth-backup restore SERVICE [--snapshot ID|TIME] --confirm SERVICE     put its data back in place
+    hearth-backup refill [SERVICE …] [--snapshot TIME]   on the successor of a lost host, before anything is deployed
     hearth-backup drill [SERVICE …]                      restore the newest beside what runs, and try them
     hearth-backup recover                                bring to an end what a kill or a power cut interrupted
-    hearth-backup init [--anew]                          begin the repositories that are not there yet
+    hearth-backup init [--anew REPOSITORY]               begin the repositories that are not there yet
     hearth-backup restic REPOSITORY ARGUMENT …           restic itself, on one of the repositories
 
 Exit status: 0 all is well, 1 something failed and is named, 2 it could not begin, 3 another one is at work.
@@ -74,7 +75,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     restore.add_argument("--confirm", metavar="SERVICE", help="the service's name once more")
     drills = commands.add_parser("drill", help="restore the newest beside what runs, and try them")
     drills.add_argument("service", nargs="*", help="all without any")
-    for command in (restore, drills):
+    refill = commands.add_parser("refill", help="put the data of a lost host in place on its successor")
+    refill.add_argument("service", nargs="*", help="all without any")
+    refill.add_argument(
+        "--without", action="append", default=[], metavar="SERVICE", help="one that begins with nothing"
+    )
+    for command in (restore, drills, refill):
         command.add_argument(
             "--snapshot", default=NEWEST, help="an id, or a time: the newest that is not younger"
         )
@@ -83,7 +89,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for command in (listed, status):
         command.add_argument("--json", action="store_true")
     init = commands.add_parser("init", help="begin the repositories that are not there yet")
-    init.add_argument("--anew", action="store_true", help="also those that were there before")
+    init.add_argument(
+        "--anew",
+        action="append",
+        default=[],
+        metavar="REPOSITORY",
+        help="one that was there before and is lost",
+    )
     restic = commands.add_parser("restic", help="restic itself, on one of the repositories")
     restic.add_argument("repository")
     restic.add_argument("arguments", nargs=argparse.REMAINDER)
@@ -124,6 +136,8 @@ def _do(options: argparse.Namespace, backup: Backup) -> int:
         if options.command == "restore":
             backup.restore(options.service, options.snapshot, options.confirm)
             return GOOD
+        if options.command == "refill":
+            return _end(backup, backup.refill(options.service, options.snapshot, options.without), loud=False)
         if options.command == "drill":
             return _end(backup, backup.drill(options.service, options.snapshot))
         return _end(backup, backup.run(options.service, options.tag))

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from . import (
     _backup_drill,
+    _backup_refill,
     _backup_restore,
     _backup_snapshot,
     _backup_stage,
@@ -17,7 +18,15 @@ from .job import MODULES, pack
 
 PATH = "/usr/local/sbin/hearth-backup"
 
-_BACKUPS = (_backup_drill, _backup_restore, _backup_snapshot, _backup_stage, _backup_status, _backup_work)
+_BACKUPS = (
+    _backup_drill,
+    _backup_refill,
+    _backup_restore,
+    _backup_snapshot,
+    _backup_stage,
+    _backup_status,
+    _backup_work,
+)
 _PACKAGE = "hearth_backup"
 _MAIN = f"""import sys
 from {_PACKAGE} import backup

@@ -15,7 +15,8 @@ files: [{path, content (base64), mode ("0644"), owner ("uid:gid")}], directories
 images: {container: reference}, check: null or {container, command},
 reload: null or {paths, command, container},
 update: null where an update can be taken back, else {copies: folder, data: [{name, place, container, dump, restore,
-by_dump}]} (see _one_way.py), replicas: null or {container, drain} (see _rolling.py)}.
+by_dump}]} (see _one_way.py), replicas: null or {container, drain} (see _rolling.py),
+waiting: null or {folder, data: [{name, place, container, restore}]} (see _waiting.py)}.
 
 The result (result.json): {outcome: committed | undone | failed, stands: new | previous | nothing | unknown (what is
 there now), changed_files, recreated (containers), seconds: {step: s}, finished_at, data: null or {copy (folder or

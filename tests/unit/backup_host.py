@@ -198,7 +198,7 @@ class BackupHost:
     def begin(self, repository, template):
         """Have a repository there, a copy of one that was begun."""
         shutil.copytree(template, repository)
-        assert self.backup().init(anew=False) == []
+        assert self.backup().init([]) == []
 
     def run(self, *tags):
         return self.backup().run([], tags)
@@ -218,6 +218,15 @@ class BackupHost:
         path = self.engine / "calls"
         return path.read_text().splitlines() if path.exists() else []
 
+    def lose(self):
+        """Stand where the host stood after it was lost with its disks: only the repository is left."""
+        for folder in ("data", "stacks", "state"):
+            shutil.rmtree(self.root / folder)
+        (self.engine / "calls").unlink(missing_ok=True)
+
+    def refill(self, wanted="latest", without=()):
+        return self.backup().refill([], wanted, without)
+
     def restore(self, wanted="latest", confirmed="store"):
         return self.backup().restore("store", wanted, confirmed)
 
@@ -228,6 +237,9 @@ class BackupHost:
 
     def letter(self):
         return (self.data / "store" / "files" / "letter").read_text()
+
+    def change_letter(self, text):
+        (self.data / "store" / "files" / "letter").write_text(text)
 
     def change(self):
         """Write something into every kind of data."""

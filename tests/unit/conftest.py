@@ -9,6 +9,7 @@ import uuid
 import pytest
 from ansible_collections.hearth.llm.plugins.module_utils import transaction
 from engine_host import TINY, Host, docker
+from one_way_service import Service
 
 
 @pytest.fixture(scope="session")
@@ -44,3 +45,26 @@ def running(host):
     """A host on which version one is committed."""
     assert host.deploy(host.plan())["outcome"] == "committed"
     return host
+
+
+@pytest.fixture(params=["directory", "volume"])
+def service(host, request):
+    directory = host.root / "data"
+    place = f"{host.name}data" if request.param == "volume" else str(directory)
+    found = Service(host, place)
+    docker("network", "create", found.network)
+    yield found
+    docker("compose", "-p", host.name, "down", "-t", "0", "--remove-orphans", check=False)
+    docker("network", "rm", found.network, check=False)
+    docker("volume", "rm", "-f", place if request.param == "volume" else "none", check=False)
+
+
+@pytest.fixture
+def one(service):
+    """The service at version 1, in a directory."""
+    if service.place.startswith("/"):
+        os.makedirs(service.place)
+    assert service.host.deploy(service.plan(1))["outcome"] == "committed"
+    assert service.version() == ("1", "1")
+    assert service.copied() == []
+    return service

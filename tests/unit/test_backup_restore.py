@@ -94,11 +94,14 @@ def test_a_damaged_repository_is_found_before_anything_is_touched(host):
     assert not any("stop" in call for call in host.calls())
 
 
-@pytest.mark.parametrize("step", ["stop_all", "aside", "load"])
-def test_killed_halfway_the_next_command_brings_back_what_was_there(host, step):
+@pytest.mark.parametrize(
+    ("owner", "step"),
+    [(_backup_restore, "stop_all"), (_backup_restore, "aside"), (_backup_restore.BringUp, "load")],
+)
+def test_killed_halfway_the_next_command_brings_back_what_was_there(host, owner, step):
     child = os.fork()
     if not child:
-        setattr(_backup_restore, step, lambda *arguments: os.kill(os.getpid(), signal.SIGKILL))
+        setattr(owner, step, lambda *arguments: os.kill(os.getpid(), signal.SIGKILL))
         host.restore()
     assert os.waitpid(child, 0)[1] == signal.SIGKILL
     assert leftovers(host)

@@ -179,10 +179,10 @@ def test_one_destination_that_fails_does_not_keep_the_others_from_getting_theirs
 
 def test_a_repository_that_vanished_is_not_begun_again_unasked(host):
     shutil.rmtree(host.repository)
-    assert "was there before" in only(host.backup().init(anew=False))
+    assert "was there before" in only(host.backup().init([]))
     assert "is not there" in host.run()[0]
     assert not host.repository.exists()
-    assert host.backup().init(anew=True) == []
+    assert host.backup().init(["disk"]) == []
     assert host.run() == []
 
 

@@ -1,0 +1,80 @@
+"""A trusted and a compute host that save to each other, used by people, then lost one after the other."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+import yaml
+
+from ...e2e.conftest import BIN, EDGE, GPU_1, LAB, ROOT
+from .people import People
+
+STACKS = {
+    "edge": ["bind9", "authentik", "litellm", "openwebui", "rustpad", "traefik"],
+    "gpu-1": ["ollama", "qdrant"],
+}
+RECORD = {"name": "nas", "type": "A", "value": "192.168.1.9"}
+MODEL = ROOT / "tests" / "lab" / "model"
+
+
+def inventory() -> dict[str, object]:
+    models = [
+        {
+            "name": name,
+            "source": "gguf",
+            "path": str(MODEL / file),
+            "modelfile": str(MODEL / modelfile),
+            **more,
+        }
+        for name, file, modelfile, more in (
+            ("tiny", "tiny.gguf", "Modelfile", {}),
+            ("embedding", "embedding.gguf", "embedding.Modelfile", {"kind": "embedding"}),
+        )
+    ]
+    edge = {
+        "ansible_host": EDGE,
+        "stacks": STACKS["edge"],
+        "bind9_records": [RECORD],
+        "litellm_clients": [{"name": "team"}],
+    }
+    gpu_1 = {"ansible_host": GPU_1, "stacks": STACKS["gpu-1"], "ollama_models": models}
+    return {"trusted": {"hosts": {"edge": edge}}, "compute": {"hosts": {"gpu-1": gpu_1}}}
+
+
+@pytest.fixture(scope="session")
+def people() -> Iterator[People]:
+    """The platform, deployed, with backups set up, and what a person did on it."""
+    subprocess.run([BIN / "python", "-m", "tests.lab", "up", "edge", "gpu-1"], cwd=ROOT, check=True)
+    subprocess.run(["make", "--silent", ".lab/vault_pass"], cwd=ROOT, check=True)
+    folder = LAB / "inventories" / "backups"
+    vault = folder / "group_vars" / "all" / "vault.yml"
+    kept = vault.read_text() if vault.exists() else None
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(ROOT / "inventories" / "lab", folder, ignore=shutil.ignore_patterns("vault.yml"))
+    main = folder / "group_vars" / "all" / "main.yml"
+    text = main.read_text().replace("../../tests/lab", str(ROOT / "tests" / "lab"))
+    main.write_text(text.replace("(inventory_dir ~ '/../../.lab') | realpath", f"'{LAB}'"))
+    (folder / "hosts.yml").write_text(yaml.safe_dump(inventory()))
+    found = People(folder, folder / "ca.crt")
+    if kept:  # what an earlier run left on the hosts belongs to its secrets
+        vault.write_text(kept)
+    found.play("secrets").succeeded()
+    if not kept:
+        for host in STACKS:
+            found.clear(host)
+    found.deploy().succeeded()
+    found.trust()
+    with pytest.MonkeyPatch.context() as patch:
+        look_up = socket.getaddrinfo
+        patch.setattr(
+            socket,
+            "getaddrinfo",
+            lambda host, *rest, **more: look_up(
+                EDGE if str(host).endswith(".hearth.lan") else host, *rest, **more
+            ),
+        )
+        yield found
