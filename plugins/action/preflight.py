@@ -15,7 +15,8 @@ from ..module_utils.fingerprint import stamps
 from ..module_utils.problems import Problem, report
 from ..module_utils.secrets import FINGERPRINT_KEY
 from ..plugin_utils import due, fitting, platform_run, scope
-from ..plugin_utils.look import FACT, RECOVERY_UNIT, take_look
+from ..plugin_utils.look import FACT, RECOVERY_UNIT, program_of, take_look
+from ..plugin_utils.on_host import program_digest
 from ..plugin_utils.refusal import refusal
 from ..plugin_utils.secret_values import resolved, values
 
@@ -56,6 +57,8 @@ class ActionModule(ActionBase):
         lacks = preflight.lacks(look, RECOVERY_UNIT, options, networks, computes)
         if packet_filter.differences(wanted, look["filter"]):
             lacks.append("filter")
+        if services and look["digests"].get(program_of(fleet, host)) != program_digest():
+            lacks.append("program")
         facts = {FACT: look, "hearth_off": covered, "hearth_lacks": lacks, "hearth_filter": wanted or ""}
         if "hearth_deploys" in task_vars:
             facts["hearth_due"] = due.due(self, task_vars, task_vars["hearth_deploys"], look)

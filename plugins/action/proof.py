@@ -13,7 +13,7 @@ from ansible.utils.display import Display
 
 from ..module_utils import catalogue, proof
 from ..plugin_utils import platform_run, scope
-from ..plugin_utils.look import FACT, take_look
+from ..plugin_utils.look import FACT, take_stacks
 from ..plugin_utils.secret_values import values
 
 _PAUSE = 3  # seconds between two looks while something starts
@@ -63,14 +63,14 @@ class ActionModule(ActionBase):
                 return health
             Display().display(f" {host}: waits for {', '.join(waiting)}: starting, {waited:.0f} s")
             time.sleep(_PAUSE)
-            look = take_look(self, task_vars)
+            look = take_stacks(self, task_vars)
 
     def _current_look(self, task_vars: dict[str, Any], host: str) -> dict[str, Any]:
         """The look of this run, taken again if anything was changed since."""
         done = [row for row in platform_run.kept_all("results") if row["host"] == host]
         if FACT in task_vars and not any(row["changed"] for row in done):
             return task_vars[FACT]
-        return take_look(self, task_vars)
+        return take_stacks(self, task_vars)
 
     def _ask(self, question: proof.Question, words: str | None, task_vars: dict[str, Any]) -> dict[str, Any]:
         arguments = {

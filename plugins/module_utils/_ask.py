@@ -7,6 +7,7 @@ SHA256 is that of the program that the controller has: another one, of another r
 The questions:
 
     {do: look, arguments}                                            look.look(**arguments)
+    {do: look_at_stacks, arguments}                                  look.look_at_stacks(**arguments)
     {do: submit, state_dir, service, identity, plan, offset, wait}   hand a change over, and follow it (_submission.py)
     {do: follow, state_dir, service, identity, offset, wait}
 
@@ -35,10 +36,10 @@ def main() -> int:
 
 def answer(question: dict[str, Any], program: str) -> dict[str, Any]:
     """What the host says to one question. Each loads only what it needs: every run of Ansible looks, few change."""
-    if question["do"] == "look":
-        from .look import look
+    if question["do"] in ("look", "look_at_stacks"):
+        from . import look
 
-        return look(**question["arguments"])
+        return getattr(look, question["do"])(**question["arguments"])
     from . import _submission, transaction
 
     os.umask(0o022)

@@ -18,7 +18,9 @@ from ._health import BAD, GOOD, Verdict, culprit, judge
 
 LOG_LINES = 20
 
-_POLL = 0.25
+_POLL = 0.5
+# Small services are healthy at once; who waits for them looks more often for so many seconds.
+_SOON, _SOON_POLL = 3.0, 0.1
 _SAY_AGAIN = 5.0
 _DOWN_SECONDS = 300.0
 
@@ -137,7 +139,7 @@ class BringUp:
 
     def _watch(self, up: subprocess.Popen | None) -> None:
         """Look at the containers until `docker compose up` has ended; without it, until all of them are up."""
-        said, said_at = "", 0.0
+        said, said_at, begun = "", 0.0, time.monotonic()
         while up is None or up.poll() is None:
             now = time.monotonic()
             try:
@@ -145,7 +147,7 @@ class BringUp:
             except EngineError as problem:  # an engine that restarts; the deadline bounds it
                 if now >= self.until:
                     raise Failure(f"Docker does not answer: {problem}") from problem
-                _pause(up)
+                _pause(up, now - begun)
                 continue
             waiting = culprit(containers, verdicts)
             text = f"{waiting['name']} {verdicts[waiting['id']].text}" if waiting else "nothing runs yet"
@@ -160,7 +162,7 @@ class BringUp:
                     f"waits for {waiting['name']}: {verdicts[waiting['id']].text}, {now - self.started:.0f} s"
                 )
                 said, said_at = text, now
-            _pause(up)
+            _pause(up, now - begun)
 
     def _judged(self, up_ended: bool) -> tuple[list[dict[str, Any]], dict[str, Verdict]]:
         restarts = {item["id"]: item["restarts"] for item in self.before}
@@ -186,10 +188,10 @@ class BringUp:
         )
 
 
-def _pause(up: subprocess.Popen | None) -> None:
-    """Until the next look: as long as `docker compose up` goes on, at the most."""
+def _pause(up: subprocess.Popen | None, waited: float) -> None:
+    """Until the next look, and no longer than `docker compose up` goes on."""
     if up is None:
-        time.sleep(_POLL)
+        time.sleep(_SOON_POLL if waited < _SOON else _POLL)
         return
     with suppress(subprocess.TimeoutExpired):
         up.wait(_POLL)

@@ -20,7 +20,7 @@ from typing import Any
 
 from . import _durable
 
-_POLL = 0.1
+_POLL = 0.05
 
 
 class Job:

@@ -47,7 +47,7 @@ from . import (
 from ._state import refuse_newer
 from ._submission import follow
 
-__all__ = ["MODULES", "follow", "install", "new_id", "pack", "program", "submit"]
+__all__ = ["MODULES", "follow", "install", "is_installed", "new_id", "pack", "program", "submit"]
 
 MODULES = (
     _ask,
@@ -117,15 +117,18 @@ def source(module: types.ModuleType) -> str:
 def install(state_dir: str) -> str:
     """Put the program on this host where it differs; returns its path."""
     path = os.path.join(_journal.private_folders(state_dir), "engine.py")
-    wanted = program()
-    try:
-        with open(path, "rb") as file:
-            if file.read() == wanted:
-                return path
-    except OSError:
-        pass
-    _durable.write_whole(path, wanted, 0o644)
+    if not is_installed(state_dir):
+        _durable.write_whole(path, program(), 0o644)
     return path
+
+
+def is_installed(state_dir: str) -> bool:
+    """Whether this host has the program of this release."""
+    try:
+        with open(os.path.join(state_dir, "engine.py"), "rb") as file:
+            return file.read() == program()
+    except OSError:
+        return False
 
 
 def new_id() -> str:

@@ -78,10 +78,28 @@ def look(
         "volumes": got["volumes"] or [],
         "listening": _sockets.listening(containers),
         "images": got["images"] or dict.fromkeys(images),
-        "stacks": {
-            name: stack(name, states.get(name), stacks_dir, state_dir, containers)
-            for name in sorted({*stacks, *states})
-        },
+        "stacks": _stacks(stacks, states, stacks_dir, state_dir, containers),
+    }
+
+
+def look_at_stacks(
+    stacks_dir: str, state_dir: str, stacks: Sequence[str], docker: Docker | None = None
+) -> dict[str, Any]:
+    """`stacks` of the answer alone, for whoever waits for them: {stacks: {name: …}}."""
+    containers = _quietly(_all_containers, docker or Docker()) or []
+    return {"stacks": _stacks(stacks, committed_states(state_dir), stacks_dir, state_dir, containers)}
+
+
+def _stacks(
+    asked: Iterable[str],
+    states: Mapping[str, dict[str, Any]],
+    stacks_dir: str,
+    state_dir: str,
+    containers: Iterable[Mapping[str, Any]],
+) -> dict[str, Any]:
+    return {
+        name: stack(name, states.get(name), stacks_dir, state_dir, containers)
+        for name in sorted({*asked, *states})
     }
 
 

@@ -35,6 +35,19 @@ def take_look(action: ActionBase, task_vars: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in found.items() if key not in ("invocation", "changed", "warnings")}
 
 
+def take_stacks(action: ActionBase, task_vars: dict[str, Any]) -> dict[str, Any]:
+    """`stacks` of a look, taken now: how the host's stacks are doing, and nothing else."""
+    arguments = look_arguments(platform_run.fleet(task_vars), task_vars["inventory_hostname"], task_vars)
+    part = {key: arguments[key] for key in ("stacks_dir", "state_dir", "stacks")}
+    found = ask_engine(action, arguments["state_dir"], {"do": "look_at_stacks", "arguments": part})
+    return found if found is not None else take_look(action, task_vars)
+
+
+def program_of(fleet: Mapping[str, Any], host: str) -> str:
+    """Where the program that carries out changes lies on a host."""
+    return f"{fleet['hosts'][host]['directories']['state_dir']}/engine.py"
+
+
 def look_arguments(fleet: Mapping[str, Any], host: str, task_vars: Mapping[str, Any]) -> dict[str, Any]:
     """What to look for on one host: its stacks, their images, and the directories of the platform."""
     services = catalogue.instances(fleet, host)
@@ -44,7 +57,7 @@ def look_arguments(fleet: Mapping[str, Any], host: str, task_vars: Mapping[str, 
         "images": sorted({image for service in services for image in service["images"].values()}),
         "paths": [RECOVERY_UNIT, *data_directories(services)],
         "gpus": any(map(cards.wanted, services)),
-        "digests": model_digests.places(fleet, host),
+        "digests": [program_of(fleet, host), *model_digests.places(fleet, host)],
         "packet_filter": fleet["hosts"][host]["packet_filter"],
         **directories,
     }

@@ -25,14 +25,18 @@ def run_module(
     return found
 
 
+def program_digest() -> str:
+    """The sha256 of the program that carries out changes, of this release."""
+    return hashlib.sha256(job.program()).hexdigest()
+
+
 def ask_engine(action: ActionBase, state_dir: str, question: Mapping[str, Any]) -> dict[str, Any] | None:
     """The answer of the program that an earlier change left on the host (module_utils/_ask.py).
 
     None where it is missing or of another release: then a module has to answer, which Ansible builds, sends and unpacks
     first, half a second later. Raises AnsibleActionFail with the host's words.
     """
-    digest = hashlib.sha256(job.program()).hexdigest()
-    command = shlex.join(["python3", f"{state_dir}/engine.py", "ask", digest])
+    command = shlex.join(["python3", f"{state_dir}/engine.py", "ask", program_digest()])
     done = action._low_level_execute_command(command, in_data=json.dumps(question).encode())
     if done["rc"] != 0:
         return None

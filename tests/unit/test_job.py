@@ -42,24 +42,46 @@ def test_the_program_needs_nothing_but_python(tmp_path):
     assert (done.returncode, json.loads(done.stdout)) == (0, {"committed": {}, "transactions": []})
 
 
-def look_by_program(folder, digest):
+def ask(folder, question, digest=None):
     path = folder / "engine.py"
     path.write_bytes(job.program())
-    places = {"stacks_dir": str(folder), "data_dir": str(folder), "state_dir": str(folder / "state")}
+    if "arguments" in question:
+        places = {"stacks_dir": str(folder), "state_dir": str(folder / "state")}
+        question = {**question, "arguments": {**places, **question["arguments"]}}
     return subprocess.run(
-        [sys.executable, "-I", "-S", str(path), "ask", digest],
-        input=json.dumps(
-            {"do": "look", "arguments": {**places, "stacks": ["chat"], "images": [], "paths": []}}
-        ),
+        [sys.executable, "-I", "-S", str(path), "ask", digest or hashlib.sha256(job.program()).hexdigest()],
+        input=json.dumps(question),
         capture_output=True,
         text=True,
         check=False,
     )
 
 
+def look_by_program(folder, digest=None):
+    more = {"data_dir": str(folder), "stacks": ["chat"], "images": [], "paths": []}
+    return ask(folder, {"do": "look", "arguments": more}, digest)
+
+
 def test_the_program_looks_at_the_host(tmp_path):
-    done = look_by_program(tmp_path, hashlib.sha256(job.program()).hexdigest())
+    done = look_by_program(tmp_path)
     assert (done.returncode, json.loads(done.stdout)["stacks"]["chat"]["files"]) == (0, {})
+
+
+def test_the_program_looks_at_the_stacks_alone(tmp_path):
+    question = {"do": "look_at_stacks", "arguments": {"stacks": ["chat"]}}
+    done = ask(tmp_path, question)
+    found = json.loads(done.stdout)
+    assert (done.returncode, list(found), list(found["stacks"])) == (0, ["stacks"], ["chat"])
+
+
+def test_what_is_in_the_way_of_a_change_is_its_answer(tmp_path):
+    (tmp_path / "state" / "stacks").mkdir(parents=True)
+    (tmp_path / "state" / "stacks" / "chat.json").write_text('{"format": 99}')
+    which = {"state_dir": str(tmp_path / "state"), "service": "chat", "identity": "1"}
+    done = ask(tmp_path, {"do": "submit", **which, "plan": {}, "offset": 0, "wait": 0})
+    found = json.loads(done.stdout)
+    assert (done.returncode, found["failed"]) == (0, True)
+    assert "newer" in found["msg"]
 
 
 def test_a_program_of_another_release_does_not_look(tmp_path):
@@ -173,3 +195,12 @@ def test_a_plan_that_cannot_be_read_is_not_quoted(text):
     with pytest.raises(ValueError) as caught:
         stack.read_plan(text)
     assert str(caught.value) == "plan is not the JSON text of a dictionary"
+
+
+def test_a_program_of_an_earlier_release_is_told_from_this_ones(tmp_path):
+    assert not job.is_installed(str(tmp_path))
+    path = job.install(str(tmp_path))
+    assert job.is_installed(str(tmp_path))
+    with open(path, "ab") as file:
+        file.write(b"older")
+    assert not job.is_installed(str(tmp_path))
