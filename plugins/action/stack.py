@@ -54,7 +54,7 @@ class ActionModule(ActionBase):
             return {**result, **self._stop(host, name, task_vars)}
         service = self._service(task_vars, host, name)
         # On the way through several versions the run's first look is of before the first of them.
-        on_the_way = bool(task_vars.get("hearth_versions"))
+        on_the_way = "hearth_step" in task_vars
         look = take_look(self, task_vars) if on_the_way else look_at(self, task_vars, service)
         found = compare(self, task_vars, service, self._templates(), look)
         outcome = {
@@ -77,7 +77,7 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(
                 f"{name} is not among the stacks of {host}; add it there, or leave the role out"
             )
-        chosen = task_vars.get("hearth_versions")
+        chosen = task_vars.get("hearth_step", {}).get("versions")
         if chosen:
             chosen = {str(name): str(version) for name, version in chosen.items()}
             return with_versions(found[0], chosen)
