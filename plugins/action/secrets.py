@@ -13,7 +13,7 @@ from ansible.utils.display import Display
 from ..module_utils import catalogue, secret_ages
 from ..module_utils import secrets as rules
 from ..module_utils.problems import EVERY_HOST, Problem, report
-from ..module_utils.secrets import generate, previous
+from ..module_utils.secrets import GIVEN, generate, previous
 from ..plugin_utils import platform_run
 from ..plugin_utils.refusal import refusal
 from ..plugin_utils.secret_values import open_store
@@ -44,8 +44,13 @@ class ActionModule(ActionBase):
             problems = wrong(platform, there)
             if problems:
                 return {**result, **refusal(report(problems, "in the vault"))}
-            missing = [secret.name for secret in catalogue.missing_secrets(platform, there)]
+            lacking = catalogue.missing_secrets(platform, there)
+            missing = [secret.name for secret in lacking if secret.kind != GIVEN]
             self._make(missing, platform, metadata, task_vars)
+            for secret in lacking:
+                if secret.kind == GIVEN:
+                    remedy = "somebody else makes it: put it in with ansible-vault edit"
+                    Display().warning(f"vault_{secret.name} is still missing; {remedy}")
         rotating = {name for name in platform.secrets if there.get(previous(name))}
         rows = secret_ages.ages(platform.fleet["secrets"], metadata, rotating, date.today())
         Display().display(secret_ages.text(rows))

@@ -10,12 +10,14 @@ from typing import Any
 from . import off
 from . import secrets as secret_rules
 from ._catalogue_cards import cards
+from ._catalogue_gateway import gateway
 from ._catalogue_sign_on import SHARED_NETWORK
 from .digest import digest
 from .inventory import Host
 from .models import parse_models
 from .problems import Problem, show
 from .service_spec import Secret, ServiceSpec
+from .weights import WEIGHTS, is_weight
 
 _DOOR_PORTS = ("http", "https")
 _MEMORY = re.compile(r"^\d+(\.\d+)?\s*([kmgtKMGT]([iI]?[bB])?|[bB])?$")
@@ -76,9 +78,10 @@ def instance(
         "serial_floor": variables[spec.serials.floor] if spec.serials else None,
         "dns": [],
         "extra_hosts": {},
-        "serves": _serves(spec),
+        "serves": _serves(spec, variables, host, problems),
         "models": _models(spec, variables, host, problems),
         "cards": cards(spec, variables, host.name, problems),
+        "gateway": gateway(spec, variables, host.name, problems),
         "uses": {name: [] for name in spec.uses},
         "clients": [],
         "secrets": [item.name for item in secrets],
@@ -226,7 +229,12 @@ def _http(spec: ServiceSpec, host: Host, problems: list[Problem]) -> dict[str, A
         problems.append(Problem(host.name, f"{spec.name}_guard", guard, expected, remedy))
     elif guard:
         routes[0]["guard"] = guard
-    return {"port": spec.http.port, "container": spec.http.container, "routes": routes}
+    return {
+        "port": spec.http.port,
+        "container": spec.http.container,
+        "health": spec.http.health,
+        "routes": routes,
+    }
 
 
 def _listens(spec: ServiceSpec, address: Any, variables: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -253,14 +261,22 @@ def _resolver(spec: ServiceSpec, variables: Mapping[str, Any]) -> dict[str, Any]
     return {**{key: variables[variable] for key, variable in names.items()}, "variables": dict(names)}
 
 
-def _serves(spec: ServiceSpec) -> dict[str, Any] | None:
+def _serves(
+    spec: ServiceSpec, variables: Mapping[str, Any], host: Host, problems: list[Problem]
+) -> dict[str, Any] | None:
     if spec.serves is None:
         return None
+    weight = variables[spec.serves.weight] if spec.serves.weight else 1
+    if not is_weight(weight):
+        expected = f"is not a share of the load: {WEIGHTS}"
+        remedy = "leave it out where all hosts are alike"
+        problems.append(Problem(host.name, str(spec.serves.weight), show(weight), expected, remedy))
+        weight = 1
     return {
         "api": spec.serves.api,
         "path": spec.serves.path,
         "key": spec.serves.key,
-        "prefix": dict(spec.serves.prefix),
+        "weight": weight,
     }
 
 

@@ -81,15 +81,15 @@ def _choose(which: str, consumer: Mapping[str, Any], providers: list[dict[str, A
 
 
 def _models_behind(specs: Mapping[str, ServiceSpec], service: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """A gateway's models: those of the services it uses, each name once."""
+    """A gateway's models: those of the services it uses and of the operator's own servers, each name once."""
     serves = specs[service["name"]].serves
     if serves is None or serves.models is not None:
         return []
     found: dict[str, dict[str, Any]] = {}
-    for providers in service["uses"].values():
-        for provider in providers:
-            for model in provider["models"]:
-                found.setdefault(model["name"], model)
+    used = [provider for providers in service["uses"].values() for provider in providers]
+    for server in [*used, *(service["gateway"] or {"servers": []})["servers"]]:
+        for model in server["models"]:
+            found.setdefault(model["name"], model)
     return list(found.values())
 
 

@@ -16,6 +16,7 @@ from . import view_dns
 from ._catalogue_acme import give_certificates
 from ._catalogue_backups import backup_key, backups_of
 from ._catalogue_cards import check_claims, check_same_models
+from ._catalogue_gateway import check_gateways
 from ._catalogue_instance import expand, instance
 from ._catalogue_links import link
 from ._catalogue_names import check_ports, export, name_services
@@ -56,6 +57,7 @@ def resolve(specs: Mapping[str, ServiceSpec], hosts: Sequence[Host]) -> Platform
         if spec.oidc and spec.oidc.secret not in read:
             secrets.pop(spec.oidc.secret, None)  # nobody signs in by it
     link(specs, services, hosts, problems)
+    check_gateways(services, problems)
     give_certificates(specs, services, settings, problems)
     resolve_names(specs, services)
     export(services)

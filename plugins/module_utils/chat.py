@@ -76,7 +76,7 @@ def ask(
         text = reply["choices"][0]["message"]["content"] or ""
     except (ValueError, KeyError, IndexError, TypeError) as error:
         raise ChatError(f"{url} answered something that is no completion: {payload[:200]!r}") from error
-    backend = response.headers.get("x-litellm-model-api-base")
+    backend = response.headers.get("x-hearth-backend")
     seconds = time.monotonic() - started
     return Answer(text, str(reply.get("model") or model), backend, reply.get("id"), round(seconds, 2))
 

@@ -24,8 +24,11 @@ _SHORTEST = 16
 _FEWEST_CHARACTERS = 6  # different ones: sixteen random hexadecimal digits have fewer once in 20 million
 _TSIG_BYTES = 32  # as long as the hash of hmac-sha256
 _RSA_BITS = 4096
+# Made by somebody else, as a provider's key is: never generated here.
+GIVEN = "given"
 _PAIRS = ("ed25519", "rsa")
 _BASE64 = ("base64", "tsig")
+_GIVE = "put it into the vault yourself, with ansible-vault edit: somebody else makes it"
 _MAKE = "ansible-playbook playbooks/secrets.yml with this inventory makes it"
 
 # The platform's own: what hosts compare a vault with. No service reads it.
@@ -127,13 +130,14 @@ def presented(secret: Mapping[str, Any], value: Any, site: str) -> Any:
 def check(host: str, secret: Secret, value: Any) -> list[Problem]:
     """Whether a value may be used: there, not a placeholder, long enough, of its kind. The value is never shown."""
     variable = f"vault_{secret.name}"
+    given = secret.kind == GIVEN
     if value is None or value == "":
-        return [Problem(host, variable, None, "is missing", _MAKE)]
+        return [Problem(host, variable, None, "is missing", _GIVE if given else _MAKE)]
     if not isinstance(value, str):
         expected = f"must be text, is {type(value).__name__}"
         return [Problem(host, variable, "***", expected, "quote it in the vault")]
     wrong = _wrong_with(secret, value)
-    return [Problem(host, variable, "***", wrong, f"remove it; {_MAKE}")] if wrong else []
+    return [Problem(host, variable, "***", wrong, _GIVE if given else f"remove it; {_MAKE}")] if wrong else []
 
 
 def _wrong_with(secret: Secret, value: str) -> str | None:

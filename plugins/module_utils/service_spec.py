@@ -15,7 +15,7 @@ from typing import Any
 TIERS = ("trusted", "compute", "every")
 GUARDS = ("open", "key", "basic", "admin", "internal", "sso", "oidc")
 USES = ("each", "one", "optional")
-KINDS = ("password", "key", "hex", "base64", "bcrypt", "sha512", "ed25519", "rsa", "tsig")
+KINDS = ("password", "key", "hex", "base64", "bcrypt", "sha512", "ed25519", "rsa", "tsig", "given")
 PROTOCOLS = ("udp", "tcp")
 OPEN_TO = ("platform", "private", "anyone")
 ROTATIONS = ("restart", "overlap", "in-place", "migrate", "never")
@@ -56,6 +56,8 @@ class Http:
     trusts_sign_on: bool = False
     # Whether it asks people by itself who they are; without it, `open` and `key` would let in everybody.
     signs_in: bool = True
+    # A path that answers 200 without a key: how Traefik looks at each of several replicas.
+    health: str | None = None
 
 
 @dataclass(frozen=True)
@@ -125,13 +127,30 @@ class Serials:
 
 @dataclass(frozen=True)
 class Serves:
-    """A completion API: `models` names the variable with its models, none means those of the services it uses."""
+    """A completion API: `models` names the variable with its models, none means those of the services it uses.
+
+    weight: the variable with how much of the load it takes, beside others that serve the same model.
+    """
 
     api: str
     path: str
     models: str | None = None
     key: str | None = None
-    prefix: Mapping[str, str] = field(default_factory=dict)
+    weight: str | None = None
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """What an operator adds to the models of the services that it uses. Each value names a variable.
+
+    servers: model servers that Hearth does not manage; providers: those on the Internet, each with a key; aliases:
+    other names of models; fallbacks: which models answer in another's place.
+    """
+
+    servers: str
+    providers: str
+    aliases: str
+    fallbacks: str
 
 
 @dataclass(frozen=True)
@@ -235,6 +254,7 @@ class ServiceSpec:
     sign_on: SignOn | None = None
     oidc: Oidc | None = None
     serves: Serves | None = None
+    gateway: Gateway | None = None
     cards: Cards | None = None
     uses: Mapping[str, str] = field(default_factory=dict)
     secrets: tuple[Secret, ...] = ()
@@ -282,6 +302,7 @@ def read(
     resolver = reader.mapping("resolver")
     serials = reader.mapping("serials")
     serves = reader.mapping("serves")
+    gateway = reader.mapping("gateway")
     cards = reader.mapping("cards")
     sign_on = reader.mapping("sign_on")
     oidc = reader.mapping("oidc")
@@ -314,6 +335,7 @@ def read(
         if oidc
         else None,
         serves=reader.make(Serves, "serves", serves) if serves else None,
+        gateway=reader.make(Gateway, "gateway", gateway) if gateway else None,
         cards=reader.make(Cards, "cards", cards) if cards else None,
         uses=_uses(reader),
         secrets=tuple(_secret(reader, key, value or {}) for key, value in reader.mapping("secrets").items()),
@@ -386,6 +408,8 @@ def _secret(reader: _Reader, key: str, value: Mapping[str, Any]) -> Secret:
         raise SpecError(f"{where}.kind is {secret.kind!r}, expected one of {', '.join(KINDS)}")
     if secret.rotate not in ROTATIONS:
         raise SpecError(f"{where}.rotate is none of {', '.join(ROTATIONS)}")
+    if secret.kind == "given" and secret.rotate != "never":
+        raise SpecError(f"{where} is given by somebody else, so it is rotated there: rotate: never")
     if secret.rotate == "never" and not secret.why:
         raise SpecError(
             f"{where} is never rotated, so it needs `why`: the reason, and what rotating would cost"
@@ -437,10 +461,18 @@ def _check_names(spec: ServiceSpec) -> None:
         raise SpecError(f"{spec.name}: http needs the variable {spec.name}_hostname")
     for key, listen in spec.listens.items():
         _check_listen(spec, f"{spec.name}: listens.{key}", listen)
-    for part, value in (("resolver", spec.resolver), ("serials", spec.serials), ("cards", spec.cards)):
+    named = {
+        "resolver": spec.resolver,
+        "serials": spec.serials,
+        "cards": spec.cards,
+        "gateway": spec.gateway,
+    }
+    for part, value in named.items():
         for key, variable in vars(value).items() if value else ():
             if variable is not None and variable not in spec.variables:
                 raise SpecError(f"{spec.name}: {part}.{key} names {variable}, not in variables")
+    if spec.serves and spec.serves.weight and spec.serves.weight not in spec.variables:
+        raise SpecError(f"{spec.name}: serves.weight names {spec.serves.weight}, not in variables")
     if spec.oidc and spec.oidc.secret not in {secret.name for secret in spec.secrets}:
         raise SpecError(f"{spec.name}: oidc.secret names {spec.oidc.secret}, which is not in secrets")
 

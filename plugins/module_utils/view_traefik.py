@@ -14,6 +14,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 NOBODY = "nobody@file"
+# A replica that went away is noticed after requests were sent to it: those are sent to another one.
+RETRY = "retry@file"
+# Seconds between two looks at a replica, and until one counts as failed: it accepts, and answers nothing.
+_LOOK_EVERY = _LOOK_PATIENCE = 2
 # Access → what it adds to every route of the service.
 ACCESS: dict[str, tuple[str, ...]] = {
     "local": (),
@@ -72,7 +76,12 @@ def labels(
             found[f"{router_label}.tls.domains[{index}].main"] = domain["main"]
         if "certResolver" in router["tls"]:
             found[f"{router_label}.tls.certresolver"] = router["tls"]["certResolver"]
-    found[f"traefik.http.services.{name}.loadbalancer.server.port"] = str(service["http"]["port"])
+    balancer = f"traefik.http.services.{name}.loadbalancer"
+    found[f"{balancer}.server.port"] = str(service["http"]["port"])
+    if _replicated(service) and service["http"].get("health"):
+        found[f"{balancer}.healthcheck.path"] = service["http"]["health"]
+        found[f"{balancer}.healthcheck.interval"] = f"{_LOOK_EVERY}s"
+        found[f"{balancer}.healthcheck.timeout"] = f"{_LOOK_PATIENCE}s"
     return found
 
 
@@ -178,7 +187,8 @@ def _routers(service: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     for index, route in enumerate(all_routes):
         paths = _paths(route)
         if route["guard"] != INTERNAL:
-            middlewares = [*by_access, *GUARDS[route["guard"]]]
+            again = (RETRY,) if _replicated(service) else ()
+            middlewares = [*by_access, *GUARDS[route["guard"]], *again]
         elif any(_refines(path, other) for path in paths for other in outside):
             middlewares = [NOBODY]
         else:
@@ -191,6 +201,11 @@ def _routers(service: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
             "tls": _tls(service),
         }
     return found
+
+
+def _replicated(service: Mapping[str, Any]) -> bool:
+    """Whether there are several of the container that Traefik reaches."""
+    return bool(service.get("replicated")) and service["replicated"] == service["http"].get("container")
 
 
 def _tls(service: Mapping[str, Any]) -> dict[str, Any]:

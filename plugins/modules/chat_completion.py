@@ -69,7 +69,7 @@ model:
   returned: success
   type: str
 backend:
-  description: The backend that LiteLLM names in its response header.
+  description: The model server that answered, where the gateway names it.
   returned: when a LiteLLM gateway answered
   type: str
 request_id:

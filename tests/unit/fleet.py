@@ -48,7 +48,7 @@ MODEL = {
     "variables": {"model_version": "3", "model_port": 11434, "model_models": []},
     "images": {"model": {"name": "docker.io/some/model", "version": "model_version"}},
     "api": {"port": 11434, "variable": "model_port"},
-    "serves": {"api": "openai", "path": "/v1", "models": "model_models", "prefix": {"chat": "native"}},
+    "serves": {"api": "openai", "path": "/v1", "models": "model_models"},
     "data": {"store": {"owner": "1:1"}},
 }
 PAGE = {

@@ -9,12 +9,7 @@ from typing import Any
 import pytest
 from ansible_collections.hearth.llm.plugins.module_utils import view_litellm
 
-OLLAMA = {
-    "api": "openai",
-    "path": "/v1",
-    "key": None,
-    "prefix": {"chat": "ollama_chat", "embedding": "ollama"},
-}
+OLLAMA = {"api": "openai", "path": "/v1", "key": None, "weight": 1}
 CHAT = {"name": "qwen2.5:0.5b", "kind": "chat", "about": None}
 EMBEDDING = {"name": "nomic-embed-text", "kind": "embedding", "about": "for search"}
 
@@ -27,53 +22,25 @@ def gateway(*providers: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {"uses": {"server": list(providers)}, "clients": [], **more}
 
 
-def test_each_host_that_serves_a_model_becomes_a_backend_of_that_model() -> None:
-    near = provider("edge", "http://ollama:11434", CHAT)
-    far = provider("gpu-1", "http://10.77.0.21:11434", CHAT)
+def test_a_model_on_two_hosts_is_one_entry_at_the_load_balancer() -> None:
+    service = gateway(provider("gpu-1", "http://a:1", CHAT), provider("gpu-2", "http://b:1", CHAT))
 
-    entries = view_litellm.models(gateway(near, far))
+    (entry,) = view_litellm.models(service)
 
-    assert [entry["model_name"] for entry in entries] == ["qwen2.5:0.5b", "qwen2.5:0.5b"]
-    assert [entry["litellm_params"]["api_base"] for entry in entries] == [
-        "http://ollama:11434",
-        "http://10.77.0.21:11434",
-    ]
-
-
-def test_backends_keep_an_id_of_their_own_from_run_to_run() -> None:
-    both = gateway(provider("gpu-1", "http://a:1", CHAT), provider("gpu-2", "http://b:1", CHAT))
-
-    ids = [entry["model_info"]["id"] for entry in view_litellm.models(both)]
-
-    assert ids == ["qwen2.5:0.5b@gpu-1", "qwen2.5:0.5b@gpu-2"]
-
-
-def test_the_server_says_by_which_prefix_each_kind_of_model_is_spoken_to() -> None:
-    entries = view_litellm.models(gateway(provider("gpu-1", "http://a:1", CHAT, EMBEDDING)))
-
-    assert [entry["litellm_params"]["model"] for entry in entries] == [
-        "ollama_chat/qwen2.5:0.5b",
-        "ollama/nomic-embed-text",
-    ]
-    assert [entry["model_info"]["mode"] for entry in entries] == ["chat", "embedding"]
-    assert entries[1]["model_info"]["description"] == "for search"
-
-
-def test_a_server_without_a_prefix_is_spoken_to_in_openais_way() -> None:
-    plain = {"api": "openai", "path": "/v1", "key": None, "prefix": {}}
-
-    (entry,) = view_litellm.models(gateway(provider("gpu-1", "http://a:8000", CHAT, serves=plain)))
-
+    assert entry["model_name"] == entry["model_info"]["id"] == "qwen2.5:0.5b"
     assert entry["litellm_params"] == {
         "model": "openai/qwen2.5:0.5b",
-        "api_base": "http://a:8000/v1",
+        "api_base": "http://litellm-haproxy:8000/qwen2.5:0.5b/v1",
         "api_key": "none",
+        "use_chat_completions_api": True,
     }
 
 
-@pytest.mark.parametrize("serves", [None, {"api": "vectors", "path": "/", "key": None, "prefix": {}}])
-def test_what_answers_no_completions_is_no_backend(serves: Any) -> None:
-    assert view_litellm.models(gateway(provider("gpu-1", "http://a:1", CHAT, serves=serves))) == []
+def test_an_embedding_model_says_that_it_is_one_and_what_it_is_for() -> None:
+    chat, embedding = view_litellm.models(gateway(provider("gpu-1", "http://a:1", CHAT, EMBEDDING)))
+
+    assert (chat["model_info"]["mode"], embedding["model_info"]["mode"]) == ("chat", "embedding")
+    assert embedding["model_info"]["description"] == "for search"
 
 
 def test_the_clients_file_has_digests_and_never_a_key() -> None:

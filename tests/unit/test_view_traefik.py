@@ -46,6 +46,28 @@ def chosen(found: dict[str, str], path: str) -> str | None:
     return max(matching)[1] if matching else None
 
 
+REPLICAS = service(
+    replicated="wiki", http={"port": 3000, "container": "wiki", "health": "/up", "routes": [{"guard": "key"}]}
+)
+
+
+class TestReplicas:
+    def test_each_is_looked_at_and_a_request_that_none_began_goes_to_another(self) -> None:
+        found = labels(REPLICAS)
+        assert found["traefik.http.services.wiki.loadbalancer.healthcheck.path"] == "/up"
+        assert middlewares(found) == ["retry@file"]
+
+    def test_it_is_tried_again_behind_the_guard(self) -> None:
+        http = {**REPLICAS["http"], "routes": [{"guard": "basic"}]}
+        assert middlewares(labels({**REPLICAS, "http": http})) == ["basic@file", "retry@file"]
+
+    @pytest.mark.parametrize("replicated", [None, "database"])
+    def test_a_lone_container_is_left_to_docker(self, replicated: str | None) -> None:
+        found = labels({**REPLICAS, "replicated": replicated})
+        assert not [name for name in found if "healthcheck" in name]
+        assert middlewares(found) == []
+
+
 class TestLabels:
     def test_three_values_are_enough(self) -> None:
         assert labels(WIKI) == {

@@ -94,13 +94,13 @@ class TestModels:
         answer = ask(host, "/v1/chat/completions", probe_key, QUESTION)
         assert answer.status == 200
         assert answer.json["choices"][0]["message"]["content"]
-        assert answer.headers["x-litellm-model-api-base"] == "http://ollama:11434"
-        assert answer.headers["x-litellm-model-id"] == "tiny@solo"
+        assert answer.headers["x-hearth-backend"] == "solo"
+        assert answer.headers["x-hearth-replica"] == container(host)["Config"]["Hostname"]
 
     def test_a_stream_comes_in_pieces_and_names_its_backend(self, host: Host, probe_key: str) -> None:
         answer = ask(host, "/v1/chat/completions", probe_key, {**QUESTION, "stream": True})
         assert answer.headers["content-type"].startswith("text/event-stream")
-        assert answer.headers["x-litellm-model-api-base"] == "http://ollama:11434"
+        assert answer.headers["x-hearth-backend"] == "solo"
         assert answer.text.count("data: {") > 1
         assert answer.text.rstrip().endswith("data: [DONE]")
 

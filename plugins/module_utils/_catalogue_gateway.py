@@ -1,0 +1,196 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What a gateway offers besides the models of the services it uses: the operator's servers, providers, other names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from .models import parse_models
+from .problems import Problem, show
+from .secrets import variable_part
+from .service_spec import ServiceSpec
+from .weights import WEIGHTS, is_weight
+
+# A provider's kind → how the gateway calls it.
+PROVIDERS = {"openai": "openai", "anthropic": "anthropic", "compatible": "openai"}
+
+
+def gateway(
+    spec: ServiceSpec, variables: Mapping[str, Any], host: str, problems: list[Problem]
+) -> dict[str, Any] | None:
+    """What the operator lists for a gateway: {servers, providers, aliases, fallbacks}; None for another service.
+
+    servers: [{name, url, weight, models}]; providers: [{name, prefix, url, secret, models}], whose models have `model`,
+    the provider's own name for them; aliases: name → model; fallbacks: model → models. What is wrong is left out.
+    """
+    if spec.gateway is None:
+        return None
+    names = vars(spec.gateway)
+    given = {part: variables.get(name) for part, name in names.items()}
+    [key] = [secret.name for secret in spec.secrets if secret.each == names["providers"]]
+    return {
+        "servers": [
+            made
+            for index, item in enumerate(_mappings(given["servers"]))
+            if (made := _server(item, host, f"{names['servers']}[{index}]", problems))
+        ],
+        "providers": [
+            made
+            for index, item in enumerate(_mappings(given["providers"]))
+            if (made := _provider(key, item, host, f"{names['providers']}[{index}]", problems))
+        ],
+        "aliases": dict(_texts(given["aliases"], host, names["aliases"], problems)),
+        "fallbacks": dict(_lists(given["fallbacks"], host, names["fallbacks"], problems)),
+        "variables": dict(names),
+    }
+
+
+def check_gateways(services: Sequence[Mapping[str, Any]], problems: list[Problem]) -> None:
+    """Names that stand for two things, and names that stand for nothing. After `link`: it goes by what servers have."""
+    for service in services:
+        if service["gateway"]:
+            problems.extend(_wrong_names(service, service["gateway"]))
+
+
+def _wrong_names(service: Mapping[str, Any], own: Mapping[str, Any]) -> Iterator[Problem]:
+    host, variables = service["host"], own["variables"]
+    home = {model["name"] for model in service["models"]}
+    known = dict.fromkeys(home, "a model of the platform's own servers")
+    offered = [
+        (f"{variables['providers']}: {provider['name']}", f"a model of {provider['name']}", model["name"])
+        for provider in own["providers"]
+        for model in provider["models"]
+    ]
+    aliases = [(variables["aliases"], "an alias", name) for name in own["aliases"]]
+    for variable, what, name in [*offered, *aliases]:
+        if name in known:
+            expected = f"is also {known[name]}: nobody would know who answers"
+            remedy = f"another name; {variables['fallbacks']} goes from one model to another"
+            yield Problem(host, variable, name, expected, remedy)
+        known.setdefault(name, what)
+    models = [name for name, what in known.items() if what != "an alias"]
+    for alias, model in own["aliases"].items():
+        if model not in models:
+            yield _unknown(host, f"{variables['aliases']}.{alias}", model, models)
+    for name, others in own["fallbacks"].items():
+        if name not in known:
+            yield _unknown(host, variables["fallbacks"], name, known)
+        for other in others:
+            if other not in known:
+                yield _unknown(host, f"{variables['fallbacks']}.{name}", other, known)
+
+
+def _unknown(host: str, variable: str, name: str, known: Any) -> Problem:
+    remedy = f"models here: {', '.join(sorted(known)) or 'none'}"
+    return Problem(host, variable, name, "is no model of this gateway", remedy)
+
+
+def _server(
+    item: Mapping[str, Any], host: str, variable: str, problems: list[Problem]
+) -> dict[str, Any] | None:
+    url, weight = str(item.get("url")), item.get("weight", 1)
+    wrong = _wrong_url(url, ("http",))
+    if wrong:
+        remedy = "write it like http://10.2.0.77:11434; what speaks TLS belongs to the providers"
+        problems.append(Problem(host, f"{variable}.url", url, wrong, remedy))
+    if not is_weight(weight):
+        expected = f"is not a share of the load: {WEIGHTS}"
+        problems.append(Problem(host, f"{variable}.weight", show(weight), expected, "leave it out for 1"))
+    models = _models(item.get("models"), host, f"{variable}.models", problems)
+    if wrong or not is_weight(weight):
+        return None
+    return {"name": str(item.get("name")), "url": url.rstrip("/"), "weight": weight, "models": models}
+
+
+def _provider(
+    key: str, item: Mapping[str, Any], host: str, variable: str, problems: list[Problem]
+) -> dict[str, Any] | None:
+    """key: the name of its secret, with `{name}` in it."""
+    name, kind, url = str(item.get("name")), item.get("kind"), item.get("url")
+    wrong = None
+    if kind == "compatible" and not url:
+        wrong = "is missing: only the operator knows where a compatible provider is"
+    elif url:
+        wrong = _wrong_url(str(url), ("https", "http"), path=True)
+    if wrong:
+        remedy = "write it like https://api.example.org/v1"
+        problems.append(Problem(host, f"{variable}.url", show(url) if url else None, wrong, remedy))
+    models = [
+        made
+        for index, model in enumerate(item.get("models") or [])
+        if (made := _provided(model, host, f"{variable}.models[{index}]", problems))
+    ]
+    if wrong or kind not in PROVIDERS:
+        return None
+    return {
+        "name": name,
+        "prefix": PROVIDERS[kind],
+        "url": str(url).rstrip("/") if url else None,
+        "secret": key.format(name=variable_part(name)),
+        "models": models,
+    }
+
+
+def _provided(item: Any, host: str, variable: str, problems: list[Problem]) -> dict[str, Any] | None:
+    """A provider's model: its name there, or {name, model, kind, about} where it has another one here."""
+    if isinstance(item, str):
+        item = {"name": item}
+    if (
+        not isinstance(item, Mapping)
+        or not item.get("name")
+        or set(item) - {"name", "model", "kind", "about"}
+    ):
+        expected = "is neither a model's name nor a dictionary with name, and perhaps model, kind and about"
+        remedy = "write it like gpt-4o, or {name: smart, model: gpt-4o}"
+        problems.append(Problem(host, variable, show(item), expected, remedy))
+        return None
+    here = {key: item[key] for key in ("name", "kind", "about") if key in item}
+    models = _models([here], host, variable, problems)
+    return {**models[0], "model": str(item.get("model") or item["name"])} if models else None
+
+
+def _models(value: Any, host: str, variable: str, problems: list[Problem]) -> list[dict[str, Any]]:
+    models, faults = parse_models(value)
+    for fault in faults:
+        shown = None if fault["value"] is None else show(fault["value"])
+        problems.append(Problem(host, variable + fault["where"], shown, fault["expected"], fault["remedy"]))
+    return [{key: model.get(key) for key in ("name", "kind", "about")} for model in models]
+
+
+def _wrong_url(url: str, schemes: tuple[str, ...], path: bool = False) -> str | None:
+    parts = urlsplit(url)
+    try:
+        port_is_good = parts.port != 0
+    except ValueError:
+        port_is_good = False
+    if parts.scheme not in schemes or not parts.hostname or not port_is_good or parts.query or parts.username:
+        return f"is not an address that begins with {' or '.join(f'{scheme}://' for scheme in schemes)}"
+    if parts.path.strip("/") and not path:
+        return "has a path; the server's API is asked for below /v1"
+    return None
+
+
+def _mappings(value: Any) -> list[Mapping[str, Any]]:
+    """Items that are no dictionaries were reported by the argument_specs."""
+    return [item for item in value or [] if isinstance(item, Mapping)]
+
+
+def _texts(value: Any, host: str, variable: str, problems: list[Problem]) -> Iterator[tuple[str, str]]:
+    for name, other in (value or {}).items():
+        if isinstance(other, str) and other:
+            yield str(name), other
+        else:
+            expected = "is not the name of a model"
+            problems.append(Problem(host, f"{variable}.{name}", show(other), expected, "write it as text"))
+
+
+def _lists(value: Any, host: str, variable: str, problems: list[Problem]) -> Iterator[tuple[str, list[str]]]:
+    for name, others in (value or {}).items():
+        if isinstance(others, list) and others and all(isinstance(other, str) for other in others):
+            yield str(name), list(others)
+        else:
+            expected = "is not a list of models"
+            remedy = "write it like [small:1b], in the order in which they are tried"
+            problems.append(Problem(host, f"{variable}.{name}", show(others), expected, remedy))

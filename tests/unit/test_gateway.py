@@ -1,0 +1,136 @@
+"""What an operator adds to a gateway: servers of their own, providers on the Internet, other names, fallbacks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.hearth.llm.plugins.module_utils import catalogue, view_backends, view_litellm
+from ansible_collections.hearth.llm.plugins.plugin_utils.platform_run import load_specs
+from fleet import host, one
+
+DESKTOP = {
+    "name": "desktop",
+    "url": "http://10.0.0.9:11434",
+    "models": ["small:1b", "large:70b"],
+    "weight": 2,
+}
+PROVIDER = {"name": "Open AI", "kind": "openai", "models": ["gpt-4o", {"name": "smart", "model": "o9"}]}
+SPECS = load_specs([])
+
+
+def resolved(**variables: Any) -> catalogue.Platform:
+    models = {"ollama_models": ["small:1b"]}
+    hosts = [
+        host("edge", ["trusted"], "10.0.0.1", ["litellm"], **models, **variables),
+        host("gpu-1", ["compute"], "10.0.0.2", ["ollama"], **models),
+    ]
+    return catalogue.resolve(SPECS, hosts)
+
+
+def gateway(**variables: Any) -> dict[str, Any]:
+    platform = resolved(**variables)
+    assert platform.problems == []
+    return one(platform.fleet, "litellm")
+
+
+def told(**variables: Any) -> dict[str, str]:
+    """Variable → what is wrong with it."""
+    return {problem.variable: problem.expected for problem in resolved(**variables).problems}
+
+
+def test_a_server_that_hearth_does_not_manage_serves_beside_the_platforms_own() -> None:
+    small, large = view_backends.backends(gateway(litellm_servers=[DESKTOP]))
+
+    assert small["servers"] == [
+        {"name": "gpu-1", "address": "10.0.0.2:11434", "weight": 1},
+        {"name": "desktop", "address": "10.0.0.9:11434", "weight": 2},
+    ]
+    assert [server["name"] for server in large["servers"]] == ["desktop"]
+
+
+def test_its_models_are_the_gateways_too() -> None:
+    names = [model["name"] for model in gateway(litellm_servers=[DESKTOP])["models"]]
+    assert names == ["small:1b", "large:70b"]
+
+
+def test_a_providers_models_are_called_with_its_key_from_the_environment() -> None:
+    service = gateway(litellm_providers=[PROVIDER])
+
+    _small, first, second = view_litellm.models(service)
+
+    assert first["litellm_params"] == {
+        "model": "openai/gpt-4o",
+        "api_key": "os.environ/LITELLM_PROVIDER_OPEN_AI",
+    }
+    assert (second["model_name"], second["litellm_params"]["model"]) == ("smart", "openai/o9")
+    keys = view_litellm.provider_keys(service, {"litellm_provider_open_ai": "key"})
+    assert keys == {"LITELLM_PROVIDER_OPEN_AI": "key"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "model"), [("anthropic", "anthropic/claude"), ("compatible", "openai/claude")]
+)
+def test_other_kinds_are_called_in_their_own_way_at_their_address(kind: str, model: str) -> None:
+    provider = {"name": "p", "kind": kind, "url": "https://api.example.org/v1/", "models": ["claude"]}
+    params = view_litellm.models(gateway(litellm_providers=[provider]))[-1]["litellm_params"]
+    assert params["model"] == model
+    assert params["api_base"] == "https://api.example.org/v1"
+
+
+def test_a_provider_without_a_key_is_a_problem_that_no_playbook_mends() -> None:
+    platform = resolved(litellm_providers=[PROVIDER])
+    hosts = [
+        host("edge", ["trusted"], "10.0.0.1", ["litellm"]),
+        host("gpu-1", ["compute"], "10.0.0.2", ["ollama"]),
+    ]
+
+    [problem] = [
+        problem
+        for problem in catalogue.check_secrets(platform, hosts)
+        if problem.variable == "vault_litellm_provider_open_ai"
+    ]
+
+    assert problem.expected == "is missing"
+    assert "yourself" in problem.remedy
+
+
+def test_an_alias_is_the_model_under_another_name() -> None:
+    small, alias = view_litellm.models(gateway(litellm_aliases={"gpt-3.5-turbo": "small:1b"}))
+
+    assert alias["model_name"] == alias["model_info"]["id"] == "gpt-3.5-turbo"
+    assert alias["litellm_params"] == small["litellm_params"]
+
+
+def test_fallbacks_are_handed_on_in_their_order() -> None:
+    service = gateway(litellm_servers=[DESKTOP], litellm_fallbacks={"large:70b": ["small:1b"]})
+    assert view_litellm.fallbacks(service) == [{"large:70b": ["small:1b"]}]
+
+
+@pytest.mark.parametrize(
+    ("variable", "written"),
+    [
+        ("litellm_servers[0].url", {"litellm_servers": [{**DESKTOP, "url": "https://desktop:11434"}]}),
+        ("litellm_servers[0].url", {"litellm_servers": [{**DESKTOP, "url": "http://desktop:1234/v1"}]}),
+        ("litellm_servers[0].weight", {"litellm_servers": [{**DESKTOP, "weight": 0}]}),
+        ("litellm_servers[0].models[0]", {"litellm_servers": [{**DESKTOP, "models": ["a b"]}]}),
+        ("litellm_providers[0].url", {"litellm_providers": [{**PROVIDER, "kind": "compatible"}]}),
+        ("litellm_providers[0].models[0]", {"litellm_providers": [{**PROVIDER, "models": [{"nmae": "a"}]}]}),
+        ("litellm_providers: Open AI", {"litellm_providers": [{**PROVIDER, "models": ["small:1b"]}]}),
+        ("litellm_aliases", {"litellm_aliases": {"small:1b": "small:1b"}}),
+        ("litellm_aliases.fast", {"litellm_aliases": {"fast": "smal:1b"}}),
+        ("litellm_aliases.fast", {"litellm_aliases": {"fast": 1}}),
+        ("litellm_fallbacks", {"litellm_fallbacks": {"smal:1b": ["small:1b"]}}),
+        ("litellm_fallbacks.small:1b", {"litellm_fallbacks": {"small:1b": ["other"]}}),
+        ("litellm_fallbacks.small:1b", {"litellm_fallbacks": {"small:1b": "other"}}),
+        ("litellm_providers", {"litellm_providers": [{**PROVIDER, "kind": "opneai"}]}),
+    ],
+)
+def test_what_cannot_be_meant_is_reported_by_its_variable(variable: str, written: dict[str, Any]) -> None:
+    assert variable in told(**written)
+
+
+def test_a_share_of_the_load_is_a_number_that_the_balancer_takes() -> None:
+    hosts = [host("gpu-1", ["compute"], "10.0.0.2", ["ollama"], ollama_weight=0)]
+    [problem] = catalogue.resolve(SPECS, hosts).problems
+    assert (problem.host, problem.variable) == ("gpu-1", "ollama_weight")
