@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import shutil
-import socket
 import ssl
 import struct
 import subprocess
@@ -17,11 +16,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
 from ..e2e.conftest import BIN, LAB, ROOT, Dumper, Platform
 from ..lab import table
+from .load import at
 
 HOST = "solo"
 STACKS = ["ollama", "litellm", "openwebui", "traefik"]
@@ -80,15 +79,7 @@ def whole_platform(folder: Path) -> Iterator[Solo]:
     found.deploy().succeeded()
     found.ca = folder / "ca.crt"
     found.ca.write_text(found.host("cat /srv/docker/traefik/certificates/ca.crt"))
-    with pytest.MonkeyPatch.context() as patch:
-        look_up = socket.getaddrinfo
-        patch.setattr(
-            socket,
-            "getaddrinfo",
-            lambda host, *rest, **more: look_up(
-                ADDRESS if str(host).endswith(".hearth.lan") else host, *rest, **more
-            ),
-        )
+    with at(ADDRESS):
         yield found
     found.play("stop-stacks")
     found.clear(HOST)
