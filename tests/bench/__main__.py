@@ -7,8 +7,9 @@ import time
 from pathlib import Path
 
 from tests.lab import lab
+from tests.long.backends import backends
 
-from . import catalogue, deploy, report
+from . import catalogue, deploy, failover, gateway, report
 from .clock import BenchError
 from .farm import HOSTS, on
 from .figures import Figure
@@ -20,7 +21,9 @@ LAB_PARTS = {
     "proof": deploy.measure_proof,
     "memory": deploy.measure_memory,
 }
-PARTS = ("catalogue", *LAB_PARTS)
+# On the platform's own services, on three hosts of the lab.
+GATEWAY_PARTS = {"gateway": gateway.measure, "failover": failover.measure}
+PARTS = ("catalogue", *LAB_PARTS, *GATEWAY_PARTS)
 
 
 def main(chosen: list[str]) -> int:
@@ -39,6 +42,9 @@ def main(chosen: list[str]) -> int:
         on_hosts = [name for name in names if name in LAB_PARTS]
         if on_hosts:
             found += _on_the_lab(on_hosts, versions)
+        through_gateway = [name for name in names if name in GATEWAY_PARTS]
+        if through_gateway:
+            found += _through_the_gateway(through_gateway)
     except BenchError as error:
         print(f"error: {error}")
         return 2
@@ -63,6 +69,16 @@ def _on_the_lab(names: list[str], versions: dict[str, str]) -> list[Figure]:
             ]
         finally:
             bench.twice.down()
+
+
+def _through_the_gateway(names: list[str]) -> list[Figure]:
+    with (
+        tempfile.TemporaryDirectory(prefix="hearth-bench-") as folder,
+        backends(Path(folder) / "inventory") as two,
+    ):
+        return [
+            figure for name in names for figure in _told(name, lambda name=name: GATEWAY_PARTS[name](two))
+        ]
 
 
 def _told(name: str, measure) -> list[Figure]:
