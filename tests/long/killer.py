@@ -4,7 +4,8 @@
 
 MOMENT: STEP:PHASE or seconds. VICTIM: `worker`, the process that carries the change out; `engine`, all processes of the
 engine; `all`, also the docker commands that they started, as a power cut would; `sh:COMMAND` kills nothing and runs a
-command instead. Prints `ready`, then as JSON what was killed and where the journal stood.
+command instead. Prints `ready`, then as JSON which processes were killed, which of the engine's were left, and where
+the journal stood.
 """
 
 import contextlib
@@ -74,7 +75,7 @@ if ":" in moment:
             break
 else:
     time.sleep(float(moment))
-victims = engines(identity)
+everyone = victims = engines(identity)
 if victim.startswith("sh:"):
     subprocess.run(victim[3:], shell=True, check=True, stdout=sys.stderr)
 victims = {"worker": victims[-1:], "engine": victims, "all": sorted({*victims, *holders()})}.get(victim, [])
@@ -84,4 +85,5 @@ for number in (signal.SIGSTOP, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
 last = (journal(identity) or [{"step": "submitted", "phase": ""}])[-1]
-print(json.dumps({"id": identity, "killed": victims, "at": f"{last['step']}:{last['phase']}"}))
+left = sorted({*everyone} - {*victims})
+print(json.dumps({"id": identity, "killed": victims, "left": left, "at": f"{last['step']}:{last['phase']}"}))

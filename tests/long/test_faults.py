@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from .conftest import HOST
+from .conftest import HOST, STATE
 
 pytestmark = pytest.mark.lab
 
@@ -60,6 +60,21 @@ def test_what_does_not_get_healthy_is_undone_with_its_cause(zero, fault):
     assert "ROLLED BACK" in run.output
     assert zero.version() == "zero"
     zero.answers()
+    zero.heals("good")
+
+
+def test_a_first_install_that_fails_leaves_its_logs_and_nothing_else(zero):
+    zero.play("stop-stacks", "--limit", HOST, "--tags", "words").succeeded()
+    before = zero.containers(HOST)
+    # Published at once, and up long enough to be reached, but never healthy.
+    run = zero.words(word="first", sign="false")
+    assert run.code != 0
+    assert "Nothing of it is left running; its logs are kept" in run.output, run.output
+    assert zero.containers(HOST) == before
+    assert zero.host("ls -A /opt/stacks/words 2>/dev/null || true") == ""
+    assert zero.host("ss -Htln sport = :11436") == ""
+    assert "Listening on" in zero.host(f"cat {STATE}/transactions/words/*/logs/words.log")
+    zero.answers("ollama")
     zero.heals("good")
 
 
