@@ -97,6 +97,7 @@ class Thinker(BaseHTTPRequestHandler):
         for number in range(WORDS + 1):
             delta = {"role": "assistant", "content": "word "} if number < WORDS else {}
             ended = "stop" if number == WORDS else None
+            time.sleep(self.seconds / WORDS if number else 0)
             self._piece({**head, "choices": [{"index": 0, "delta": delta, "finish_reason": ended}]})
         if usage:
             self._piece({**head, "choices": [], "usage": USAGE})
