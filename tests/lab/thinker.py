@@ -49,7 +49,7 @@ class Thinker(BaseHTTPRequestHandler):
         if self.path != "/v1/models":
             return self._answer(404, {"error": {"message": "404 page not found", "type": "not_found_error"}})
         about = {"object": "model", "created": 1, "owned_by": "library"}
-        listed = [{"id": f"{model}:latest", **about} for model in self.models]
+        listed = [{"id": model if ":" in model else f"{model}:latest", **about} for model in self.models]
         return self._answer(200, {"object": "list", "data": listed})
 
     def do_POST(self) -> None:
