@@ -49,7 +49,7 @@ class Thinker(BaseHTTPRequestHandler):
         if self.path != "/v1/models":
             return self._answer(404, {"error": {"message": "404 page not found", "type": "not_found_error"}})
         about = {"object": "model", "created": 1, "owned_by": "library"}
-        listed = [{"id": f"{model}:latest", **about} for model in self.models]
+        listed = [{"id": model if ":" in model else f"{model}:latest", **about} for model in self.models]
         return self._answer(200, {"object": "list", "data": listed})
 
     def do_POST(self) -> None:
@@ -97,6 +97,7 @@ class Thinker(BaseHTTPRequestHandler):
         for number in range(WORDS + 1):
             delta = {"role": "assistant", "content": "word "} if number < WORDS else {}
             ended = "stop" if number == WORDS else None
+            time.sleep(self.seconds / WORDS if number else 0)
             self._piece({**head, "choices": [{"index": 0, "delta": delta, "finish_reason": ended}]})
         if usage:
             self._piece({**head, "choices": [], "usage": USAGE})

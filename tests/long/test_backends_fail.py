@@ -7,7 +7,6 @@ What answers by Ollama asks for behaviour; where answers are counted, a stand-in
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Callable, Iterator
 
@@ -148,45 +147,45 @@ def test_the_last_server_is_asked_even_when_all_are_out(two: Backends, key: str)
 
 
 def test_a_stream_that_has_not_begun_is_begun_by_another(two: Backends, key: str) -> None:
-    two.think(4)
+    two.think(15)
     try:
         with Load(two.ca, key, "thinker", clients=2, stream=True) as load:
             time.sleep(1)  # both wait for their first word, one at each server
             two.signal(GONE, STAND_IN, "STOP")
+            struck = load.now
             load.more(2)
     finally:
         two.think()
+    assert struck < 15, "the machine is too slow for this test"
     assert not load.lost, load.lost
     assert all(answer.text.rstrip().endswith("data: [DONE]") for answer in load.answers)
     assert {answer.backend for answer in load.answers[:2]} == {OTHER}
 
 
 def test_a_stream_that_broke_ends_in_an_error_that_says_so(two: Backends, key: str) -> None:
-    """Both Ollamas freeze while a long answer is on its way, so that nobody can go on."""
-    long = {"max_tokens": 20000, "stream": True}
-    with Load(two.ca, key, clients=1, **long) as load:
-        threading.Event().wait(2)
-        for host in (GONE, OTHER):
-            two.ssh(host, f"kill -STOP $({OLLAMA.process}) $(pgrep -f '[o]llama runner')")
-        try:
-            load.more(1, patience=40)
-        finally:
+    two.think(15)
+    try:
+        with Load(two.ca, key, "thinker", clients=1, stream=True) as load:
+            time.sleep(17)  # it has begun to speak, and goes on as long as it thought
             for host in (GONE, OTHER):
-                two.ssh(host, f"kill -CONT $({OLLAMA.process}) $(pgrep -f '[o]llama runner')")
+                two.signal(host, STAND_IN, "STOP")
+            load.more(1, patience=60)
+    finally:
+        two.think()
     first = load.answers[0]
     pieces = [line.removeprefix("data: ") for line in first.text.splitlines() if line.startswith("data: ")]
-    assert len(pieces) > 2
+    assert len(pieces) > 1
     assert "error" in json.loads(pieces[-1]), first.text[-500:]
 
 
 def test_a_host_more_reaches_the_gateway_without_a_restart(two: Backends, key: str) -> None:
-    two.write(hosts=("gpu-2",))
+    two.write(hosts=(GONE,))
     two.deploy("--tags", "litellm").succeeded()
     before = two.containers("edge")
     try:
         with Load(two.ca, key, clients=2) as load:
             load.more(5)
-            assert set(load.by_backend()) == {OTHER}
+            assert set(load.by_backend()) == {GONE}
             two.write()
             two.deploy("--tags", "litellm").succeeded()
             both_answer(load)
