@@ -70,7 +70,7 @@ def _phases(two: Backends) -> list[Figure]:
         figures.amount("failover/control/lost", "lost requests, nothing happens", [len(control.lost)], 0, "")
     ]
     faults: dict[str, tuple[Act, Act]] = {
-        "killed": (lambda it: _kill(it), lambda it: it.think(THINKS, [GONE])),
+        "killed": (_kill, lambda it: it.think(THINKS, [GONE])),
         "frozen": (
             lambda it: it.signal(GONE, STAND_IN, "STOP"),
             lambda it: it.signal(GONE, STAND_IN, "CONT"),

@@ -199,7 +199,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Long]:
             "hosts": {
                 "edge": {
                     "ansible_host": table.hosts()["edge"].address,
-                    "source_addresses": [str(next(ip_network(table.network()[1]).hosts()))],
+                    "source_addresses": [str(ip_network(table.network()[1])[1])],
                     "stacks": ["litellm", "traefik"],
                 }
             }

@@ -84,7 +84,7 @@ class Load:
 
     def more(self, count: int = 20, patience: float = 120.0) -> None:
         """Return when that many more requests were answered."""
-        self.until(len(self.answers) + count, lambda answers: len(answers), patience)
+        self.until(len(self.answers) + count, len, patience)
 
     def until(self, least: int, count: Any, patience: float = 120.0) -> None:
         """Return when `count` of the answers so far is at least so much."""
