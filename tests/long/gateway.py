@@ -63,8 +63,8 @@ class Solo(Platform):
 
 
 @contextmanager
-def whole_platform(folder: Path) -> Iterator[Solo]:
-    """The platform, its inventory in a folder; its names resolve in this process while it is there."""
+def on_solo(folder: Path) -> Iterator[Solo]:
+    """The host, emptied, with an inventory in a folder to be written; its names resolve in this process meanwhile."""
     subprocess.run([BIN / "python", "-m", "tests.lab", "up", HOST], cwd=ROOT, check=True)
     subprocess.run(["make", "--silent", ".lab/vault_pass"], cwd=ROOT, check=True)
     source = ROOT / "inventories" / "lab" / "group_vars" / "all" / "main.yml"
@@ -75,16 +75,23 @@ def whole_platform(folder: Path) -> Iterator[Solo]:
     main.write_text(text.replace("(inventory_dir ~ '/../../.lab') | realpath", f"'{LAB}'"))
     found = Solo(inventory)
     found.clear(HOST)
-    found.write()
-    found.play("secrets").succeeded()
-    found.deploy().succeeded()
-    found.ca = folder / "ca.crt"
-    found.ca.write_text(found.host("cat /srv/docker/traefik/certificates/ca.crt"))
     with at(ADDRESS):
         yield found
     found.play("stop-stacks")
     found.clear(HOST)
     shutil.rmtree(folder)
+
+
+@contextmanager
+def whole_platform(folder: Path) -> Iterator[Solo]:
+    """`on_solo` with the platform deployed."""
+    with on_solo(folder) as found:
+        found.write()
+        found.play("secrets").succeeded()
+        found.deploy().succeeded()
+        found.ca = folder / "ca.crt"
+        found.ca.write_text(found.host("cat /srv/docker/traefik/certificates/ca.crt"))
+        yield found
 
 
 class Load:

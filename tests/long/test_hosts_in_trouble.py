@@ -20,21 +20,22 @@ def local(*command: str) -> None:
 
 
 @contextmanager
-def own_disk(platform, path: str):
-    """A disk of its own at `path`, holding what was there. Yields the command that makes it full to the last byte."""
-    platform.host(
-        f"mkdir -p {path} /own && mount -t tmpfs -o size=3g,mode=$(stat -c %a {path}) tmpfs /own"
-        f" && cp -a {path}/. /own/ && mount --bind /own {path}"
-    )
+def own_disk(platform, *paths: str):
+    """A disk of their own for `paths`, with what was there. Yields the command that makes it full to the last byte."""
+    platform.host("mkdir -p /own && mount -t tmpfs -o size=3g tmpfs /own")
+    for path in paths:
+        platform.host(
+            f"mkdir -p {path} /own{path} && cp -a {path}/. /own{path}/ && mount --bind /own{path} {path}"
+        )
     try:
         yield "mount -o remount,size=$(df -k --output=used /own | tail -1 | tr -d ' ')k /own"
     finally:
         # What was written meanwhile is the newer truth.
         platform.quiet()
-        platform.host(
-            f"mount -o remount,size=3g /own; umount {path} && find {path} -mindepth 1 -delete"
-            f" && cp -a /own/. {path}/ && umount /own && rmdir /own"
-        )
+        platform.host("mount -o remount,size=3g /own")
+        for path in paths:
+            platform.host(f"umount {path} && find {path} -mindepth 1 -delete && cp -a /own{path}/. {path}/")
+        platform.host("umount /own && rmdir /own")
 
 
 @pytest.mark.parametrize("moment", ["staged:done", "checked:begin"])
@@ -60,6 +61,25 @@ def test_the_disk_of_the_journal_gets_full(zero, moment):
         run = zero.words(word="new")
         zero.quiet()
         zero.answers()
+        version = zero.version()
+    print(f"full at {done}: exit {run.code}, {version} runs")
+    assert version in ("zero", "new")
+    if run.code == 0:
+        assert version == "new"
+    zero.heals("good")
+
+
+@pytest.mark.parametrize("moment", ["checked:begin", "placed:begin", "up:begin", "healthy:begin"])
+def test_the_whole_disk_gets_full(zero, moment):
+    """Neither files nor journal can be written any more."""
+    with (
+        own_disk(zero, "/opt/stacks", STATE) as fill,
+        zero.killer(moment, f"sh:{fill}") as done,
+    ):
+        run = zero.words(word="new")
+        zero.quiet()
+        zero.answers()
+        zero.answers("ollama")
         version = zero.version()
     print(f"full at {done}: exit {run.code}, {version} runs")
     assert version in ("zero", "new")
