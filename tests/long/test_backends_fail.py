@@ -226,9 +226,9 @@ def test_the_answer_names_its_server_and_its_replica(two: Backends, key: str) ->
 REPLICAS = {"litellm_replicas": 2, "litellm_resources": {"litellm": {"cpus": 2, "memory": "1500m"}}}
 
 
-@pytest.fixture
-def replicas(two: Backends) -> Iterator[dict[str, str]]:
-    """Two replicas of the gateway: what answers call each of them → its container."""
+@pytest.fixture(scope="module")
+def replicas(two: Backends) -> dict[str, str]:
+    """Two replicas of the gateway, from here on: what answers call each of them → its container."""
     two.write(**REPLICAS)
     two.deploy("--tags", "litellm").succeeded()
     listed = two.ssh(
@@ -236,9 +236,7 @@ def replicas(two: Backends) -> Iterator[dict[str, str]]:
         "docker ps -q --filter label=com.docker.compose.service=litellm |"
         " xargs docker inspect --format '{{.Config.Hostname}} {{.Name}}'",
     )
-    yield dict(line.split() for line in listed.splitlines())
-    two.write()
-    two.deploy("--tags", "litellm").succeeded()
+    return dict(line.split() for line in listed.splitlines())
 
 
 @pytest.mark.parametrize("signal", ["KILL", "STOP"])

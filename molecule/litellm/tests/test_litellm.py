@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -107,6 +108,10 @@ class TestModels:
     @pytest.mark.parametrize(
         ("path", "body"),
         [
+            (
+                "/v1/chat/completions",
+                {"model": "tiny", "max_completion_tokens": 4, "messages": QUESTION["messages"]},
+            ),
             ("/v1/responses", {"model": "tiny", "input": "hello"}),
             ("/v1/messages", {"model": "tiny", "max_tokens": 4, "messages": QUESTION["messages"]}),
             ("/v1/completions", {"model": "tiny", "prompt": "hello", "max_tokens": 4}),
@@ -119,6 +124,22 @@ class TestModels:
 
     def test_every_model_of_the_inventory_is_listed(self, host: Host, probe_key: str) -> None:
         assert [model["id"] for model in ask(host, "/v1/models", probe_key).json["data"]] == ["tiny"]
+
+
+def test_of_a_lone_server_that_lost_its_model_one_is_told_so_and_it_comes_back(
+    host: Host, probe_key: str
+) -> None:
+    """Its checks fail, and it is asked all the same: by its name in Docker, which HAProxy resolves by itself."""
+    host.check_output("docker exec ollama ollama cp tiny spare && docker exec ollama ollama rm tiny")
+    try:
+        time.sleep(40)
+        assert "tiny/solo is DOWN" in host.check_output("docker logs litellm-haproxy 2>&1")
+        answer = ask(host, "/v1/chat/completions", probe_key, QUESTION)
+        assert answer.status == 404
+        assert "not found" in answer.json["error"]["message"]
+    finally:
+        host.check_output("docker exec ollama ollama cp spare tiny && docker exec ollama ollama rm spare")
+    assert ask(host, "/v1/chat/completions", probe_key, QUESTION).status == 200
 
 
 class TestKeys:
