@@ -61,16 +61,10 @@ def test_check_mode_is_right_a_second_run_is_quiet_and_back_is_back(host, tags, 
     assert host.files() == files, said
 
 
-@pytest.mark.parametrize("engine", ["with", "without"])
-def test_check_mode_is_right_about_a_host_that_has_nothing_yet(host, tags, engine):
+def test_check_mode_is_right_about_a_host_that_has_nothing_yet(host, tags):
     lab = [BIN / "python", "-m", "tests.lab"]
     subprocess.run([*lab, "down", HOST, "--keep-images"], cwd=ROOT, check=True)
     subprocess.run([*lab, "up", HOST], cwd=ROOT, check=True)
-    if engine == "without":
-        # Its images stay where the engine that is installed will find them.
-        host.platform.host(
-            "apt-get -qq remove docker.io docker-compose docker-cli >/dev/null 2>&1; ! command -v docker"
-        )
     chance = seeded(20261)
     inventory = {name: drawn(chance, tags) for name in NAMES}
     touched = predict_and_run(host, inventory, json.dumps(inventory))
