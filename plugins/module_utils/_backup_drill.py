@@ -11,9 +11,11 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from . import _backup_content
 from ._backup_restore import attempt
 from ._backup_snapshot import Snapshot, unpacked
 from ._bring_up import Failure, take_down
@@ -22,11 +24,19 @@ from ._restic import Restic, Trouble
 from ._unrouted import unrouted
 
 _PREFIX = "hearth-drill-"
+_SMALL = 16 * 1024**3
+_WEEK = 7 * 86400
 
 
 def check(repository: Restic, percent: int) -> None:
-    """Have restic check a repository's structure, and read a part of all that is in it. Raises Trouble."""
-    repository.good("check", f"--read-data-subset={percent}%")
+    """Have restic check a repository and read what is in it: all of a small one, a part of a large one. Raises Trouble.
+
+    Another part each week, so that all of it has been read after a while.
+    """
+    size = json.loads(repository.good("stats", "--json", "--mode", "raw-data"))["total_size"]
+    parts = 1 if size <= _SMALL else max(1, round(100 / percent))
+    turn = int(time.time() // _WEEK) % parts + 1
+    repository.good("check", f"--read-data-subset={turn}/{parts}")
 
 
 def drill(
@@ -36,7 +46,7 @@ def drill(
     snapshot: Snapshot,
     say: Callable[[str], None],
 ) -> None:
-    """Restore a service's snapshot beside it and start it there. Raises Trouble where it does not get healthy."""
+    """Restore a service's snapshot beside it, start it there, and have it find what was noted. Raises Trouble."""
     name = service["name"]
     project = f"{_PREFIX}{name}"
     where = os.path.join(plan["data_dir"], ".drill", name)
@@ -65,11 +75,19 @@ def drill(
                 trial = attempt(docker, service, say, project, file.name)
                 trial.up()
                 trial.wait_until_healthy()
+                directories = {item: places[data[item]["place"]] for item in data}
+                noted = snapshot.manifest.get("note")
+                try:
+                    _backup_content.find(docker, service, project, directories, noted)
+                except Trouble as problem:
+                    raise Failure(f"healthy, but what was noted is lost: {problem}") from problem
+                if noted is not None:
+                    say(f"{name}: found what was noted when it was saved")
             finally:
                 take_down(docker, project)
     except (Failure, EngineError, OSError) as problem:
         raise Trouble(
-            f"{name} did not get healthy on {snapshot.id}: {problem}",
+            f"{name} is not whole on {snapshot.id}: {problem}",
             "look at older ones: hearth-backup drill --snapshot ID " + name,
         ) from problem
 

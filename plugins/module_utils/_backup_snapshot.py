@@ -111,11 +111,13 @@ def _assembled(row: Mapping[str, Any], manifest: Mapping[str, Any], folder: str)
         return path
     if row["save"] == "paused":
         return os.path.join(staged, row["name"])
-    place = os.path.join(folder, row["path"].lstrip("/"))
+    apart = "path" in row
+    place = os.path.join(folder, row["path"].lstrip("/")) if apart else os.path.join(staged, row["name"])
     for name, rows in row.get("rows", {}).items():
         path = os.path.join(place, name)
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        os.rename(os.path.join(staged, row["name"], name), path)
+        if apart:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            os.rename(os.path.join(staged, row["name"], name), path)
         try:
             found = look_into(path)
         except sqlite3.Error as error:

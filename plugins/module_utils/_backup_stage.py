@@ -13,17 +13,18 @@ Part of the program that stays on hosts (see backup.py): standard library only, 
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sqlite3
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import _durable
+from . import _backup_content, _durable
 from ._copies import Place, gib
 from ._docker import PROJECT_LABEL, SERVICE_LABEL, Docker, EngineError, environment
 from ._restic import Trouble
@@ -36,10 +37,14 @@ _SPARE = 256 * 1024**2
 
 @dataclass
 class Staged:
-    """What restic is to save: paths, what to leave out of them, and the manifest that is among them."""
+    """What restic is to save: paths, what to leave out of them, and the manifest that is among them.
+
+    linked: some of the files have just been linked to, which changes the time that says so.
+    """
 
     paths: list[str]
     excludes: list[str] = field(default_factory=list)
+    linked: bool = False
     manifest: dict[str, Any] = field(default_factory=dict)
 
 
@@ -49,18 +54,25 @@ def stage_folder(data_dir: str, service: str) -> str:
 
 
 @contextmanager
-def staged(
-    docker: Docker, plan: Mapping[str, Any], service: Mapping[str, Any], say: Callable[[str], None]
-) -> Iterator[Staged]:
-    """Make a service ready, and clear up afterwards. Raises Trouble.
+def stage(
+    docker: Docker,
+    plan: Mapping[str, Any],
+    service: Mapping[str, Any],
+    say: Callable[[str], None],
+    linked: bool = False,
+) -> Iterator[Stage]:
+    """Where a service can be made ready; cleared up afterwards. Raises Trouble.
 
-    plan, service: of view_backups.plan.
+    plan, service: of view_backups.plan; linked: plain files are of the same moment as databases.
     """
     folder = stage_folder(plan["data_dir"], service["name"])
     shutil.rmtree(folder, ignore_errors=True)  # what a killed run left
     os.makedirs(folder, mode=0o700)
     try:
-        yield _Stage(docker, plan["host"], service, folder, say).make()
+        found = Stage(docker, plan["host"], service, folder, say, linked)
+        found.look_for_room()
+        found.note()
+        yield found
     except (EngineError, OSError) as problem:
         raise Trouble(str(problem), f"look at it with: docker compose -p {service['name']} ps") from problem
     finally:
@@ -69,7 +81,9 @@ def staged(
             os.rmdir(os.path.dirname(folder))
 
 
-class _Stage:
+class Stage:
+    """A service that is about to be made ready, in its folder."""
+
     def __init__(
         self,
         docker: Docker,
@@ -77,19 +91,45 @@ class _Stage:
         service: Mapping[str, Any],
         folder: str,
         say: Callable[[str], None],
+        linked: bool,
     ) -> None:
         self.docker = docker
         self.host = host
         self.service = service
+        self.name: str = service["name"]
+        self.linked = linked
         self.folder = folder
         self.say = say
         self.found = Staged([folder])
         self.image = next(iter(service["images"].values()), "")
+        self.noted: Any = None
 
-    def make(self) -> Staged:
-        """Databases first, then what their rows name."""
-        self._look_for_room()
-        began = time.time()
+    def note(self) -> None:
+        """Have the service note something that it would find again."""
+        try:
+            self.noted = _backup_content.note(self.docker, self.service, self._directories())
+        except Trouble as problem:
+            self.say(f"{self.name}: notes nothing that a drill could look for: {problem}")
+
+    def settle(self) -> None:
+        """Write the manifest. What was noted and is still found was there when it was copied: a drill must find it."""
+        try:
+            _backup_content.find(self.docker, self.service, self.name, self._directories(), self.noted)
+        except Trouble as problem:
+            self.say(f"{self.name}: what was noted for the drill is not found any more: {problem}")
+            self.noted = None
+        self.found.manifest["note"] = self.noted
+        _durable.write_json(os.path.join(self.folder, "manifest.json"), self.found.manifest)
+
+    def _directories(self) -> dict[str, str]:
+        """Name of each of its data → the directory."""
+        places = {
+            item["name"]: Place(self.docker, item["place"], self.image) for item in self.service["data"]
+        }
+        return {name: str(place.path) for name, place in places.items() if place.path}
+
+    def make(self, moment: float) -> Staged:
+        """Copy what has to be of one moment, which is now: databases first, then what their rows name."""
         kinds = {"dump": self._dump, "sqlite": self._sqlite, "paused": self._paused, "files": self._files}
         data = sorted(self.service["data"], key=lambda item: list(kinds).index(item["save"]))
         rows = [
@@ -103,15 +143,15 @@ class _Stage:
             "format": FORMAT,
             "host": self.host,
             "service": self.service["name"],
-            "saved_at": began,
+            "saved_at": moment,
             "versions": self.service["versions"],
             "staged_in": self.folder,
             "data": rows,
         }
-        _durable.write_json(os.path.join(self.folder, "manifest.json"), self.found.manifest)
         return self.found
 
-    def _look_for_room(self) -> None:
+    def look_for_room(self) -> None:
+        """Raises Trouble where the copies would not fit."""
         needed = _SPARE
         for item in self.service["data"]:
             place = Place(self.docker, item["place"], self.image)
@@ -157,8 +197,7 @@ class _Stage:
             target = os.path.join(self.folder, item["name"], name)
             os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
             rows[name] = copy_database(source, target)
-        self.found.paths.append(place)
-        return {"path": place, "rows": rows}
+        return {**self._plain(item, place), "rows": rows}
 
     def _paused(self, item: Mapping[str, Any]) -> dict[str, Any]:
         place = Place(self.docker, item["place"], self.image)
@@ -176,7 +215,13 @@ class _Stage:
         return {"paused_seconds": seconds}
 
     def _files(self, item: Mapping[str, Any]) -> dict[str, Any]:
-        place = self._place(item)
+        return self._plain(item, self._place(item))
+
+    def _plain(self, item: Mapping[str, Any], place: str) -> dict[str, Any]:
+        """Files as they lie, but the databases among them: where they lie, or linked to from here."""
+        if self.linked and link_tree(place, os.path.join(self.folder, item["name"]), self.found.excludes):
+            self.found.linked = True
+            return {}
         self.found.paths.append(place)
         return {"path": place}
 
@@ -200,6 +245,33 @@ class _Stage:
             text = f"{item['container']} does not run, so {item['place']} cannot be dumped"
             raise Trouble(text, f"playbooks/deploy-stacks.yml --tags {self.service['name']} starts it")
         return found
+
+
+def link_tree(source: str, target: str, but: Sequence[str]) -> bool:
+    """Link to every file below a directory but these: one that is deleted afterwards is still there.
+
+    False where links cannot be made: between file systems, or on one that has none.
+    """
+    folders = []
+    try:
+        for folder, inner, files in os.walk(source):
+            below = os.path.normpath(os.path.join(target, os.path.relpath(folder, source)))
+            os.makedirs(below, exist_ok=True)
+            folders.append((below, os.stat(folder)))
+            for name in [*files, *(one for one in inner if os.path.islink(os.path.join(folder, one)))]:
+                path = os.path.join(folder, name)
+                if path not in but:
+                    with suppress(FileNotFoundError):
+                        os.link(path, os.path.join(below, name), follow_symlinks=False)
+    except OSError as error:
+        if error.errno in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP):
+            return False
+        raise
+    for below, info in reversed(folders):
+        os.chown(below, info.st_uid, info.st_gid)
+        os.chmod(below, info.st_mode & 0o7777)
+        os.utime(below, ns=(info.st_atime_ns, info.st_mtime_ns))
+    return True
 
 
 def copy_database(source: str, target: str) -> dict[str, int]:
@@ -246,6 +318,9 @@ def look_into(path: str) -> dict[str, int]:
 @contextmanager
 def paused(docker: Docker, containers: Sequence[str]) -> Iterator[None]:
     """Freeze containers for a while. Another process thaws them, at the end or when this one is killed."""
+    if not containers:
+        yield
+        return
     keeper = subprocess.Popen(
         ["sh", "-c", 'cat; exec "$0" unpause "$@"', docker.program, *containers],
         stdin=subprocess.PIPE,
@@ -266,15 +341,20 @@ def paused(docker: Docker, containers: Sequence[str]) -> Iterator[None]:
             raise Trouble(text, f"docker unpause {' '.join(item[:12] for item in containers)}")
 
 
-def thaw(docker: Docker, services: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Thaw what a killed run left frozen; returns the containers. Raises EngineError."""
-    found = []
+def thaw(docker: Docker, services: Sequence[Mapping[str, Any]], held: Collection[str]) -> list[str]:
+    """Thaw what a killed run left frozen; returns the containers. Raises EngineError.
+
+    held: names of services that are kept from writing.
+    """
+    wanted = [{PROJECT_LABEL: name} for name in held]
     for name, item in ((service["name"], item) for service in services for item in service["data"]):
         if item["save"] == "paused":
-            labels = {PROJECT_LABEL: name, SERVICE_LABEL: item["container"]}
-            filters = [f"--filter=label={label}={value}" for label, value in labels.items()]
-            listed = docker.call("ps", "--quiet", "--filter=status=paused", *filters)
-            found += listed.out.split() if listed.good else []
+            wanted.append({PROJECT_LABEL: name, SERVICE_LABEL: item["container"]})
+    found: list[str] = []
+    for labels in wanted:
+        filters = [f"--filter=label={label}={value}" for label, value in labels.items()]
+        listed = docker.call("ps", "--quiet", "--filter=status=paused", *filters)
+        found += listed.out.split() if listed.good else []
     if found:
         answer = docker.call("unpause", *found)
         if not answer.good:

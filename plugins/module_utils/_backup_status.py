@@ -4,7 +4,7 @@
     <state_dir>/backups/status.json
     {format: 1,
      repositories: {name: {id, checked: {time, good, message}}},
-     services: {name: {run: {time, good, message, seconds, paused_seconds},
+     services: {name: {run: {time, good, message, seconds, paused_seconds, held_seconds},
                        saved: {repository: {time, id, bytes, added}}, drill: {time, good, message, seconds},
                        drilled: time, refilled: {id, time, done}}}}
 
@@ -51,9 +51,12 @@ class Status:
     def repository(self, name: str) -> dict[str, Any]:
         return self.repositories.setdefault(name, {"id": None, "checked": None})
 
-    def ran(self, name: str, began: float, problems: Sequence[str], paused_seconds: float = 0.0) -> None:
-        """Remember how the saving of a service ended."""
-        self.service(name)["run"] = {**outcome(began, problems), "paused_seconds": paused_seconds}
+    def ran(
+        self, name: str, began: float, problems: Sequence[str], paused: float = 0.0, held: float = 0.0
+    ) -> None:
+        """Remember how the saving of a service ended, and for how long (s) it was frozen and kept from writing."""
+        seconds = {"paused_seconds": round(paused, 2), "held_seconds": round(held, 2)}
+        self.service(name)["run"] = {**outcome(began, problems), **seconds}
 
     def saved(self, name: str, repository: str, snapshot: Mapping[str, Any], moment: float) -> None:
         self.service(name)["saved"][repository] = {"time": moment, **snapshot}
@@ -91,7 +94,8 @@ def metrics(repositories: Mapping[str, Any], services: Mapping[str, Any]) -> str
                 rows.setdefault(f"{word}_good", []).append((one, int(service[word]["good"])))
                 rows.setdefault(f"{word}_duration_seconds", []).append((one, service[word]["seconds"]))
         if service["run"]:
-            rows.setdefault("paused_seconds", []).append((one, service["run"]["paused_seconds"]))
+            for word in ("paused_seconds", "held_seconds"):
+                rows.setdefault(word, []).append((one, service["run"].get(word, 0.0)))
         if service["drilled"]:
             rows.setdefault("drill_last_good_timestamp_seconds", []).append((one, service["drilled"]))
         for place, saved in service["saved"].items():

@@ -9,25 +9,25 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from typing import Any
 
 from . import _durable
 from ._backup_drill import check, drill
+from ._backup_line import Line
 from ._backup_refill import Refill
 from ._backup_restore import Restore, recover
+from ._backup_save import Saving
 from ._backup_snapshot import TAG, find, moment
-from ._backup_stage import staged, thaw
-from ._backup_status import Status, amount
+from ._backup_stage import thaw
+from ._backup_status import Status, age
 from ._bring_up import Failure
 from ._docker import Docker, EngineError
 from ._restic import Restic, Trouble
-from ._state import committed, state_path
-from .transaction import Busy, host_lock
+from ._state import committed
 
-# While a service is made ready no deploy may change it; a deploy that is under way is waited for.
-_LOCK_PATIENCE = 1800.0
+_LEADERS_PATIENCE = 36 * 3600.0
 _CLOCK_SLACK = 3600.0
+_PAUSE = 1.0
 
 
 class Backup:
@@ -44,12 +44,12 @@ class Backup:
         self.folder = os.path.join(plan["state_dir"], "backups")
         os.makedirs(self.folder, mode=0o700, exist_ok=True)
         self.status = Status(self.folder, plan.get("metrics"))
-        beside = os.path.dirname(config)
-        environment = _durable.read_json(os.path.join(beside, "environment.json")) or {}
+        self.beside = os.path.dirname(config)
+        environment = _durable.read_json(os.path.join(self.beside, "environment.json")) or {}
         self.repositories = [
             Restic(
                 item,
-                beside,
+                self.beside,
                 environment,
                 plan["key"],
                 os.path.join(self.folder, "cache"),
@@ -58,13 +58,16 @@ class Backup:
             for item in plan["repositories"]
         ]
 
-    def lock(self) -> int:
-        """Be the only one at work; a kill sets it free. Raises AtWork."""
-        handle = _durable.try_lock(os.path.join(self.folder, "lock"))
-        if handle is None:
-            raise AtWork(
-                "another hearth-backup is at work on this host; hearth-backup status tells its results"
-            )
+    def lock(self, patience: float) -> int:
+        """Be the only one at work; a kill sets it free. Raises AtWork after so many seconds."""
+        until = time.monotonic() + patience
+        while (handle := _durable.try_lock(os.path.join(self.folder, "lock"))) is None:
+            if time.monotonic() >= until:
+                raise AtWork(
+                    "another hearth-backup is at work on this host; hearth-backup status tells its results"
+                )
+            time.sleep(_PAUSE)
+        self.status = Status(self.folder, self.plan.get("metrics"))  # the other one may have written it
         return handle
 
     def services(self, names: Sequence[str]) -> list[dict[str, Any]]:
@@ -119,17 +122,55 @@ class Backup:
         problems += [] if names else self._unlisted()
         ready, wrong = self._ready()
         problems += wrong
+        saving = Saving(self.docker, self.plan, self.beside, self.status, self.say, ready, tags)
+        done: list[str] = []
         for service in services:
-            problems += self._save(service, ready, tags)
+            if service["name"] in done:
+                continue
+            groups = (item for item in self.plan["together"] if service["name"] in item["members"][self.host])
+            group = next(groups, None)
+            if group and group["lead"] == self.host:
+                done += group["members"][self.host]
+                problems += saving.lead(group)
+            elif names or not group:
+                problems += saving.alone(service)
+            else:
+                problems += self._missed(saving, service, group["lead"])
             self.status.write()
         for repository in ready:
             problems += self._tidy(repository)
         return problems
 
+    def follow(self, line: Line) -> list[str]:
+        """Save what another host leads. Returns what went wrong."""
+        problems = self.recover()
+        ready, wrong = self._ready()
+        saving = Saving(self.docker, self.plan, self.beside, self.status, self.say, ready)
+        problems += [*wrong, *saving.follow(line)]
+        self.status.write()
+        for repository in ready:
+            problems += self._tidy(repository)
+        return problems
+
+    def _missed(self, saving: Saving, service: Mapping[str, Any], leader: str) -> list[str]:
+        """A service that another host leads is saved alone where that host does not ask for it any more."""
+        saved = self.status.service(service["name"])["saved"].values()
+        last = min((item["time"] for item in saved), default=None)
+        if last is not None and time.time() - last < _LEADERS_PATIENCE:
+            return []
+        problems = saving.alone(service)
+        if last is not None:
+            problems.append(
+                f"{service['name']}: {leader}, which uses it, asked for its backup last {age(last)}; it was saved alone"
+                "\n  → look there: hearth-backup status"
+            )
+        return problems
+
     def recover(self) -> list[str]:
         """Thaw what is frozen, and undo or finish a restore that was interrupted. Returns what went wrong."""
         try:
-            for container in thaw(self.docker, self.plan["services"]):
+            held = {name for group in self.plan["together"] for name in group["holds"].get(self.host, ())}
+            for container in thaw(self.docker, self.plan["services"], held):
                 self.say(f"thawed {container}, which a killed run had left frozen")
             recover(self.docker, os.path.join(self.folder, "restoring.json"), self.plan, self.say)
         except (EngineError, Failure, OSError) as problem:
@@ -230,59 +271,6 @@ class Backup:
             except Trouble as problem:
                 problems.append(str(problem))
         return ready, problems
-
-    def _save(
-        self, service: Mapping[str, Any], repositories: Sequence[Restic], tags: Sequence[str]
-    ) -> list[str]:
-        """One service into each repository."""
-        name, began = service["name"], time.time()
-        problems: list[str] = []
-        paused = 0.0
-        lock = host_lock(self.plan["state_dir"], f"the backup of {name}", _LOCK_PATIENCE, self.say)
-        try:
-            with ExitStack() as stack:
-                with lock:
-                    found = stack.enter_context(staged(self.docker, self.plan, service, self.say))
-                    deploys = self._deploys(name)
-                paused = sum(item.get("paused_seconds", 0.0) for item in found.manifest["data"])
-                for repository in repositories:
-                    try:
-                        snapshot = repository.save(
-                            self.host, [TAG, f"service={name}", *tags], found.paths, found.excludes
-                        )
-                        self._refuse_changed(repository, name, deploys, snapshot)
-                    except Trouble as problem:
-                        problems.append(f"{name}: {problem}")
-                        continue
-                    self.status.saved(name, repository.name, snapshot, found.manifest["saved_at"])
-                    self.say(
-                        f"{name}: {amount(snapshot['bytes'])} saved to {repository.name} as {snapshot['id']},"
-                        f" {amount(snapshot['added'])} of it new"
-                    )
-        except (Trouble, Busy) as problem:
-            problems.append(f"{name}: {problem}")
-        if not repositories:
-            problems.append(f"{name}: there is no repository that could take it")
-        self.status.ran(name, began, problems, paused)
-        return problems
-
-    def _deploys(self, service: str) -> tuple[Any, list[str]]:
-        """What differs after a deploy of the service has touched it."""
-        state_dir = self.plan["state_dir"]
-        folder = os.path.join(state_dir, "transactions", service)
-        begun = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
-        return _durable.read_json(state_path(state_dir, service)), begun
-
-    def _refuse_changed(
-        self, repository: Restic, service: str, deploys: Any, snapshot: Mapping[str, Any]
-    ) -> None:
-        """A deploy may put other files under restic's reading: such a snapshot looks whole and is not."""
-        if self._deploys(service) != deploys:
-            repository.call("forget", snapshot["id"])
-            raise Trouble(
-                "it was deployed while it was being saved; the snapshot was dropped",
-                f"save it again: hearth-backup run {service}",
-            )
 
     def _tidy(self, repository: Restic) -> list[str]:
         """Forget what the policy does not keep; where only the target may delete, that is the target's to do."""

@@ -30,7 +30,7 @@ def backup_key(host: str) -> Secret:
 def backups_of(
     fleet: Mapping[str, Any], settings: Mapping[str, Mapping[str, Any]], problems: list[Problem]
 ) -> dict[str, dict[str, Any]]:
-    """Host → {key: the secret's name, repositories: [{name, kind, place, append_only, host, account}]}.
+    """Host → {key: the secret's name, repositories: [{name, kind, place, append_only, host, account, address}]}.
 
     place: where the repository is, as restic writes it. Only hosts with something to save have an entry. What is wrong
     is reported and left out.
@@ -83,9 +83,12 @@ def _wrong_with(fleet: Mapping[str, Any], host: str, item: Mapping[str, Any]) ->
     if kind == "url" and _HOLDS_PASSWORD.match(place):
         remedy = "set RESTIC_REST_USERNAME and RESTIC_REST_PASSWORD in backups_environment"
         return "has a password in it, which would show in messages", remedy
-    if item.get("append_only") and kind != "url":
-        remedy = "use a rest-server with --append-only and give its url"
-        return f"cannot be append-only: whoever owns this host deletes by {kind} what it wrote", remedy
+    if item.get("append_only") and kind == "path":
+        remedy = "name a trusted host instead, or the url of a rest-server with --append-only"
+        return "cannot be append-only: whoever owns this host deletes what it wrote there", remedy
+    if item.get("append_only") and kind == "host" and "trusted" not in fleet["hosts"][place]["tiers"]:
+        expected = "is no trusted host: one that takes append-only backups has their key, to thin them out"
+        return expected, "name a trusted host, or leave append_only out"
     return None
 
 
@@ -100,10 +103,13 @@ def _repository(fleet: Mapping[str, Any], host: str, item: Mapping[str, Any]) ->
         "append_only": bool(item.get("append_only")),
         "host": None,
         "account": None,
+        "address": None,
     }
     if kind == "host":
         address = fleet["hosts"][place]["address"]
         account = f"backup-{variable_part(host).replace('_', '-')}"[:32]
         there = f"[{address}]" if ":" in address else address
-        found.update(host=place, account=account, place=f"sftp://{account}@{there}//repository")
+        # Append-only is what rclone serves; it is told there, where this host has no say, which directory it is.
+        where = "rclone:hearth:" if found["append_only"] else f"sftp://{account}@{there}//repository"
+        found.update(host=place, account=account, address=address, place=where)
     return found

@@ -106,6 +106,7 @@ def instance(
             for name, item in spec.data.items()
         },
         "saved": list(spec.saved),
+        "drill": dict(spec.drill),
         "update": _update(spec, own),
         "replicas": (replicas := _replicas(spec, host, problems)),
         "replicated": spec.main_container if replicas > 1 else None,

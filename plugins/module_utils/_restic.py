@@ -12,6 +12,7 @@ import json
 import os
 import re
 import subprocess
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -96,7 +97,7 @@ class Restic:
         self.name: str = repository["name"]
         self.append_only: bool = repository["append_only"]
         self.key = key
-        self.options = ["-o", f"sftp.command={_ssh(repository, folder)}"] if repository["host"] else []
+        self.options = _reached(repository, folder) if repository["host"] else []
         self.options += [f"--limit-upload={limit}"] if limit else []
         self.environment = {
             "PATH": os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"),
@@ -154,11 +155,22 @@ class Restic:
         self.good("init")
 
     def save(
-        self, host: str, tags: Iterable[str], paths: Sequence[str], excludes: Sequence[str]
+        self,
+        host: str,
+        tags: Iterable[str],
+        paths: Sequence[str],
+        excludes: Sequence[str],
+        moment: float,
+        linked: bool = False,
     ) -> dict[str, Any]:
-        """One snapshot: {id, bytes, added}. There is none unless everything was read. Raises Trouble."""
-        options = ["--json", "--host", host, *(f"--tag={tag}" for tag in tags)]
+        """One snapshot: {id, bytes, added}. There is none unless everything was read. Raises Trouble.
+
+        moment: its time; linked: files were linked to since the last one, and are not changed by that.
+        """
+        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(moment))
+        options = ["--json", "--host", host, "--time", when, *(f"--tag={tag}" for tag in tags)]
         options += [f"--exclude={_literal(path)}" for path in excludes]
+        options += ["--ignore-ctime"] if linked else []
         for _attempt in range(2):  # a file may vanish between being listed and being read, once
             answer = self.call("backup", *options, "--", *paths)
             told = (item for item in _json_lines(answer.out) if item.get("message_type") == "summary")
@@ -166,7 +178,7 @@ class Restic:
             if answer.code != INCOMPLETE:
                 break
             if summary.get("snapshot_id"):
-                self.call("forget", summary["snapshot_id"])
+                self.drop(summary["snapshot_id"])
         else:
             unread = [item["item"] for item in _json_lines(answer.err) if item.get("item")]
             raise Trouble(
@@ -181,6 +193,15 @@ class Restic:
             "bytes": summary["total_bytes_processed"],
             "added": summary["data_added"],
         }
+
+    def drop(self, snapshot: str) -> None:
+        """Take back a snapshot that is not what it looks like. Raises Trouble where nothing can be deleted."""
+        self.call("forget", snapshot)  # ends well also where the target forbids it
+        if self.call("cat", "snapshot", snapshot, "--no-lock").good:
+            raise Trouble(
+                f"the snapshot {snapshot[:8]} in {self.name} is incomplete and could not be dropped",
+                f"do not restore it; forget it at the target: restic forget {snapshot[:8]}",
+            )
 
     def snapshots(self, host: str, *tags: str) -> list[dict[str, Any]]:
         """[{id, time (RFC 3339), tags, paths}] with all of these tags, oldest first. Raises Trouble."""
@@ -242,9 +263,16 @@ def _with_account(place: str, environment: Mapping[str, str]) -> str:
     return f"{match[1]}{user}:{word}@{match[2]}" if match and user and word else place
 
 
-def _ssh(repository: Mapping[str, Any], folder: str) -> str:
-    """The command that speaks sftp with another host: with this host's key, and with that host only."""
-    account, _at, address = repository["place"][len("sftp://") :].partition("//")[0].rpartition("@")
+def _reached(repository: Mapping[str, Any], folder: str) -> list[str]:
+    """The options by which restic speaks with another host of ours: sftp, or what rclone serves there."""
+    words = ssh(folder, repository["account"], repository["address"])
+    if repository["append_only"]:
+        return ["-o", f"rclone.program={' '.join(words)}", "-o", "rclone.args=serve restic --stdio"]
+    return ["-o", f"sftp.command={' '.join([*words, '-s', 'sftp'])}"]
+
+
+def ssh(folder: str, account: str, address: str) -> list[str]:
+    """The command that reaches an account of another host: with this host's key, and that host only."""
     options = {
         "UserKnownHostsFile": os.path.join(folder, "known_hosts"),
         "StrictHostKeyChecking": "yes",
@@ -253,5 +281,5 @@ def _ssh(repository: Mapping[str, Any], folder: str) -> str:
         "ServerAliveInterval": "30",
         "ServerAliveCountMax": "4",
     }
-    words = " ".join(f"-o {name}={value}" for name, value in options.items())
-    return f"ssh -i {os.path.join(folder, 'id_ed25519')} {words} -l {account} {address.strip('[]')} -s sftp"
+    words = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
+    return ["ssh", "-T", "-i", os.path.join(folder, "id_ed25519"), *words, "-l", account, address.strip("[]")]

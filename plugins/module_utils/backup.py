@@ -9,6 +9,7 @@ It is kept on the host with the files that it imports as one program (see backup
     hearth-backup restore SERVICE [--snapshot ID|TIME] --confirm SERVICE     put its data back in place
     hearth-backup refill [SERVICE …] [--snapshot TIME]   on the successor of a lost host, before anything is deployed
     hearth-backup drill [SERVICE …]                      restore the newest beside what runs, and try them
+    hearth-backup follow                                 save what another host leads, as it says (_backup_line.py)
     hearth-backup recover                                bring to an end what a kill or a power cut interrupted
     hearth-backup init [--anew REPOSITORY]               begin the repositories that are not there yet
     hearth-backup restic REPOSITORY ARGUMENT …           restic itself, on one of the repositories
@@ -30,6 +31,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ._backup_line import READY, Line
 from ._backup_snapshot import NEWEST, moment
 from ._backup_status import Status, age, amount, tell
 from ._backup_work import AtWork, Backup
@@ -64,6 +66,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     parser = argparse.ArgumentParser(prog="hearth-backup", description="The backups of this host's services.")
     parser.add_argument("--config", default=CONFIG, help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--wait", action="store_true", help="for another one at work to end, instead of ending with 3"
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="save now")
     run.add_argument("--tag", action="append", default=[], help="a further tag of the snapshots")
@@ -84,6 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command.add_argument(
             "--snapshot", default=NEWEST, help="an id, or a time: the newest that is not younger"
         )
+    commands.add_parser("follow", help="save what another host leads, as it says on standard input")
     commands.add_parser("recover", help="bring to an end what a kill or a power cut interrupted")
     status = commands.add_parser("status", help="how old the backups are")
     for command in (listed, status):
@@ -127,8 +133,11 @@ def _do(options: argparse.Namespace, backup: Backup) -> int:
         found = {"repositories": backup.status.repositories, "services": backup.status.services}
         _out(json.dumps(found) if options.json else report(backup.plan, backup.status))
         return GOOD
-    handle = backup.lock()
+    follows = options.command == "follow"
+    handle = backup.lock(READY if follows or options.wait else 0.0)
     try:
+        if follows:
+            return _follow(backup)
         if options.command == "init":
             return _end(backup, backup.init(options.anew), loud=False)
         if options.command == "recover":
@@ -143,6 +152,21 @@ def _do(options: argparse.Namespace, backup: Backup) -> int:
         return _end(backup, backup.run(options.service, options.tag))
     finally:
         os.close(handle)
+
+
+def _follow(backup: Backup) -> int:
+    """Standard output is the line to the host that leads, so what happens is said on standard error."""
+    backup.say = _err
+    line = Line(sys.stdin.fileno(), sys.stdout.fileno())
+    try:
+        problems = backup.follow(line)
+    except Trouble as problem:
+        problems = [str(problem)]
+    try:
+        line.tell(problems=problems)  # the host that leads reports them
+    except Trouble:
+        return _end(backup, problems)
+    return FAILED if problems else GOOD
 
 
 def _end(backup: Backup, problems: Sequence[str], loud: bool = True) -> int:
@@ -160,6 +184,10 @@ def _row(row: Mapping[str, Any]) -> str:
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(moment(row["time"])))
     tags = f"  {','.join(row['tags'])}" if row["tags"] else ""
     return f"{row['service']:<12} {row['id']}  {when}  {row['repository']}{tags}"
+
+
+def _err(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
 
 
 def _out(text: str) -> None:

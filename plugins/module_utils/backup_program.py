@@ -4,9 +4,12 @@
 from __future__ import annotations
 
 from . import (
+    _backup_content,
     _backup_drill,
+    _backup_line,
     _backup_refill,
     _backup_restore,
+    _backup_save,
     _backup_snapshot,
     _backup_stage,
     _backup_status,
@@ -19,9 +22,12 @@ from .job import MODULES, pack
 PATH = "/usr/local/sbin/hearth-backup"
 
 _BACKUPS = (
+    _backup_content,
     _backup_drill,
+    _backup_line,
     _backup_refill,
     _backup_restore,
+    _backup_save,
     _backup_snapshot,
     _backup_stage,
     _backup_status,

@@ -130,7 +130,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
                 "type": "str",
                 "description": "A directory of this host, below which its repository lies.",
             },
-            "host": {"type": "str", "description": "Another host of the inventory, over sftp."},
+            "host": {"type": "str", "description": "Another host of the inventory, over ssh."},
             "url": {
                 "type": "str",
                 "description": "A place as restic writes it, without the repository's own name: rest:https://…, "
@@ -138,7 +138,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
             },
             "append_only": {
                 "type": "bool",
-                "description": "The place lets nobody delete, so nothing is pruned from here. For url only.",
+                "description": "The place lets this host delete nothing: a trusted C(host), which thins it out itself, "
+                "or a C(url) that is set up so.",
             },
         },
     },

@@ -262,6 +262,7 @@ class ServiceSpec:
     secrets_owner: str = "0:0"
     data: Mapping[str, Data] = field(default_factory=dict)
     saved: tuple[str, ...] = ()
+    drill: Mapping[str, Any] = field(default_factory=dict)
     update: Update = field(default_factory=Update)
     replicas: int | None = None
     drain: tuple[str, ...] = ()
@@ -343,6 +344,7 @@ def read(
         secrets_owner=reader.take("secrets_owner", str, "0:0"),
         data={key: _data(reader, key, value or {}) for key, value in reader.mapping("data").items()},
         saved=tuple(map(str, reader.take("saved", list, []))),
+        drill=_drill(reader),
         update=_update(reader),
         replicas=reader.take("replicas", int, None),
         drain=tuple(reader.take("drain", list, [])),
@@ -356,6 +358,8 @@ def read(
     reader.nothing_left()
     _check_names(spec)
     _check_data(spec)
+    if spec.drill and spec.drill["container"] not in spec.images:
+        raise SpecError(f"{name}: drill.container names {spec.drill['container']}, not in images")
     return spec
 
 
@@ -374,6 +378,15 @@ def _data(reader: _Reader, key: str, value: Mapping[str, Any]) -> Data:
     lists = _listed(value, "dump", "restore", "databases")
     made: Data = reader.make(Data, f"data.{key}", {"save": "dump" if value.get("dump") else "files", **lists})
     return made
+
+
+def _drill(reader: _Reader) -> dict[str, Any]:
+    """What finds the service's content again in a drill: {container, port, program of files/}."""
+    found = reader.mapping("drill")
+    if found:
+        keys = {"container", "port", "program"}
+        _check_keys(f"{reader.name}: drill", found, keys, keys)
+    return found
 
 
 def _update(reader: _Reader) -> Update:

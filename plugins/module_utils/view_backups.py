@@ -1,27 +1,30 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The platform as backups see it: what a host's program saves and where to, and who brings backups to a host."""
+"""The platform as backups see it: what a host saves, where to, and what of it together."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ._catalogue_backups import saves
 from .catalogue import instances
-from .platform import BACKUPS_DIR
+from .secrets import variable_part
 
 
 def plan(fleet: Mapping[str, Any], host: str) -> dict[str, Any]:
     """What the program of a host is told by the catalogue.
 
     {host, state_dir, data_dir, stacks: [names of all that it runs], key: the secret's name,
-    repositories: [{name, kind, place, append_only, host, account}],
+    repositories: [{name, kind, place, append_only, host, account}], together: those that it is in,
+    follows: [{host, account}] that are saved when it says so,
     services: [{name, title, versions, reversible, stack_dir, deadline, images: {container: reference},
+    drill: null or {container, port, program: the file's name, role},
     data: [{name, place, container, save, databases, dump, restore}]}]}, in deploy order. Data that can be had again
     from elsewhere are not among them. A data's `place` is a directory, or the name of a volume.
     """
     settings = fleet["hosts"][host]
     directories = settings["directories"]
+    groups = [group for group in together(fleet) if host in group["members"]]
     return {
         "host": host,
         "state_dir": directories["state_dir"],
@@ -29,18 +32,59 @@ def plan(fleet: Mapping[str, Any], host: str) -> dict[str, Any]:
         "stacks": settings["services"],
         "key": (settings["backups"] or {}).get("key"),
         "repositories": (settings["backups"] or {}).get("repositories", []),
+        "together": groups,
+        "follows": [
+            {"host": other, "account": group["account"]}
+            for group in groups
+            if group["lead"] == host
+            for other in group["addresses"]
+        ],
         "services": [_service(service) for service in instances(fleet, host) if saves(service)],
     }
 
 
-def clients(fleet: Mapping[str, Any], host: str) -> list[dict[str, str]]:
-    """The hosts that bring their backups to this one by sftp: [{host, account, folder}]."""
-    return [
-        {"host": name, "account": item["account"], "folder": f"{BACKUPS_DIR}/{item['account']}"}
-        for name, settings in fleet["hosts"].items()
-        for item in (settings["backups"] or {}).get("repositories", [])
-        if item["host"] == host
-    ]
+def together(fleet: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Services with data of which one uses another: saved at one moment, since one's data name what is in the other's.
+
+    [{lead: the host that has them saved, account: its account on the others, addresses: {host: address} of those,
+    members: {host: [names]}, holds: {host: [names of those that write to others]}}]
+    """
+    saving = {(item["host"], item["name"]): item for item in fleet["services"] if saves(item)}
+    uses = {
+        key: [
+            (row["host"], name)
+            for name, rows in item["uses"].items()
+            for row in rows
+            if (row["host"], name) in saving
+        ]
+        for key, item in saving.items()
+    }
+    groups: list[set[tuple[str, str]]] = []
+    for one, others in uses.items():
+        joined = {one, *others}
+        for group in [group for group in groups if group & joined]:
+            groups.remove(group)
+            joined |= group
+        groups.append(joined)
+    return [_group(fleet, sorted(group), uses) for group in groups if len(group) > 1]
+
+
+def _group(
+    fleet: Mapping[str, Any],
+    members: Sequence[tuple[str, str]],
+    uses: Mapping[tuple[str, str], Sequence[tuple[str, str]]],
+) -> dict[str, Any]:
+    """The host of a service that uses others leads, a trusted one before others: it may reach them, not they it."""
+    writers = [member for member in members if uses[member]]
+    lead = min(writers, key=lambda member: ("trusted" not in fleet["hosts"][member[0]]["tiers"], member))[0]
+    hosts = sorted({host for host, _name in members})
+    return {
+        "lead": lead,
+        "account": f"lead-{variable_part(lead).replace('_', '-')}"[:32],
+        "addresses": {host: fleet["hosts"][host]["address"] for host in hosts if host != lead},
+        "members": {host: [name for there, name in members if there == host] for host in hosts},
+        "holds": {host: [name for there, name in writers if there == host] for host in hosts},
+    }
 
 
 def _service(service: Mapping[str, Any]) -> dict[str, Any]:
@@ -58,5 +102,6 @@ def _service(service: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **{key: service[key] for key in ("name", "title", "versions", "images", "stack_dir", "deadline")},
         "reversible": service["update"]["reversible"],
+        "drill": {**service["drill"], "role": service["role"]} if service["drill"] else None,
         "data": data,
     }

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
@@ -108,12 +107,7 @@ def _through_the_door(
 
 def _program(described: Mapping[str, Any], service: Mapping[str, Any]) -> dict[str, Any]:
     """A program of the role's files/, and what runs it in the container."""
-    role = service["role"]
-    prefix = f"{platform_run.COLLECTION}."
-    folder = (
-        platform_run.ROOT / "roles" / role.removeprefix(prefix) if role.startswith(prefix) else Path(role)
-    )
-    file = folder / "files" / described["program"]
+    file = platform_run.role_folder(service["role"]) / "files" / described["program"]
     if file.suffix not in _INTERPRETERS or not file.is_file():
         raise AnsibleActionFail(f"{file}: no such program; expected a .py or .sh file")
     return {

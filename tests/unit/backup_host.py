@@ -139,8 +139,9 @@ class BackupHost:
             "data_dir": str(self.data),
             "stacks": ["store"],
             "repositories": [self.repository_row("disk", self.repository)],
+            "together": [],
             "keep": {"daily": 7, "weekly": 4, "monthly": 6},
-            "check_percent": 100,
+            "check_percent": 5,
             "metrics": str(root / "metrics" / "backups.prom"),
             "services": [self.service()],
         }
@@ -148,7 +149,7 @@ class BackupHost:
     @staticmethod
     def repository_row(name, place, append_only=False):
         row = {"name": name, "kind": "path", "place": str(place), "append_only": append_only}
-        return {**row, "host": None, "account": None}
+        return {**row, "host": None, "account": None, "address": None}
 
     def service(self):
         plain = {"container": None, "databases": [], "dump": [], "restore": []}

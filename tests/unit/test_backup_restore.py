@@ -229,6 +229,23 @@ def test_a_drill_restores_checks_and_leaves_the_data_alone(model):
     assert all("--project-name hearth-drill-store" in call for call in ups)
 
 
+def test_a_large_repository_is_read_in_parts_week_by_week(monkeypatch):
+    asked = []
+
+    class Large:
+        def good(self, *words):
+            asked.append(words[-1])
+            return '{"total_size": 99999999999}'
+
+    for week in range(40):
+        monkeypatch.setattr(_backup_drill.time, "time", lambda week=week: 1.8e9 + week * 7 * 86400)
+        _backup_drill.check(Large(), 5)
+    parts = [word.partition("=")[2] for word in asked if "subset" in word]
+    assert sorted(parts, key=lambda part: int(part.split("/")[0])) == [
+        f"{part}/20" for part in range(1, 21) for _twice in range(2)
+    ]
+
+
 def test_a_drill_reports_flipped_bytes(model):
     assert model.backup().drill([], "latest") == []
     model.flip()
@@ -240,7 +257,7 @@ def test_a_drill_reports_flipped_bytes(model):
 def test_a_drill_reports_a_service_that_does_not_get_healthy_and_clears_up(model):
     (model.engine / "up.sh").write_text("echo 'no such table' >&2; exit 1\n")
     (found,) = model.backup().drill([], "latest")
-    assert "did not get healthy" in found
+    assert "store is not whole on" in found
     assert "no such table" in found
     last = [call for call in model.calls() if call.startswith("compose")][-1]
     assert last == "compose --project-name hearth-drill-store down --remove-orphans"

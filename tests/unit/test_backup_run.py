@@ -142,6 +142,31 @@ def test_a_wrong_key_is_named_with_the_remedy(host):
     assert "no repository that could take it" in problems[1]
 
 
+@pytest.mark.parametrize(
+    "place", ["sftp://backup-edge@127.0.0.2//repository", "rest:http://127.0.0.1:9/edge"]
+)
+def test_a_repository_that_cannot_be_reached_is_named_and_the_others_get_theirs(host, place):
+    (host.root / "etc" / "id_ed25519").write_text("")
+    row = {**host.repository_row("away", place), "host": "gpu-1" if place.startswith("sftp") else None}
+    row.update(account="backup-edge", address="127.0.0.2")
+    host.plan["repositories"].insert(0, row)
+    assert "the repository away cannot be reached" in only(host.run())
+    assert list(host.backup().status.services["store"]["saved"]) == ["disk"]
+
+
+def test_a_clock_that_jumped_back_costs_no_snapshot(host, monkeypatch):
+    host.plan["keep"] = {"daily": 1, "weekly": 0, "monthly": 0}
+    assert host.run() == []
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() - 30 * 86400)
+    assert "from the future" in only(host.run())
+    monkeypatch.undo()
+    assert len(host.snapshots()) == 2
+    host.change()
+    host.restore()
+    assert host.texts() == ["one"]
+
+
 def test_flipped_bytes_are_reported(host):
     assert host.run() == []
     host.flip()
@@ -236,7 +261,7 @@ def test_a_file_that_cannot_be_read_makes_no_snapshot(host):
     letter = host.data / "store" / "files" / "letter"
     repository = host.backup().repositories[0]
     with pytest.raises(Trouble, match="could not be read"):
-        repository.save("edge", ["hearth"], [str(letter.parent), "/proc/self/mem"], [])
+        repository.save("edge", ["hearth"], [str(letter.parent), "/proc/self/mem"], [], time.time())
     assert host.snapshots() == []
 
 
@@ -269,6 +294,17 @@ def test_nothing_is_deleted_where_only_the_target_may(host):
     host.saved_days_ago(5, 4)
     assert host.run() == []
     assert len(host.snapshots()) == 3
+
+
+def test_a_snapshot_that_cannot_be_dropped_is_named(host, monkeypatch):
+    backup = host.backup()
+    repository = backup.repositories[0]
+    call = repository.call
+    monkeypatch.setattr(
+        repository, "call", lambda *words: call("nonsense") if words[0] == "forget" else call(*words)
+    )
+    with pytest.raises(Trouble, match="is incomplete and could not be dropped"):
+        repository.save("edge", ["hearth"], [str(host.data), "/proc/self/mem"], [], time.time())
 
 
 def test_copies_before_an_update_are_counted_apart(host):

@@ -49,6 +49,17 @@ def test_with_two_hosts_backups_leave_the_host_and_with_one_they_stay():
     assert (only["kind"], only["place"]) == ("path", "/var/backups/hearth/edge")
 
 
+def test_a_trusted_host_takes_backups_that_whoever_brings_them_cannot_delete():
+    edge, gpu = pair()
+    gpu = host(
+        "gpu-1", ["compute"], "10.0.0.2", ["store"], backups_to=[{"host": "edge", "append_only": True}]
+    )
+    (found,) = solve(edge, gpu).fleet["hosts"]["gpu-1"]["backups"]["repositories"]
+    assert found["append_only"]
+    assert found["place"] == "rclone:hearth:"
+    assert (found["account"], found["address"]) == ("backup-gpu-1", "10.0.0.1")
+
+
 def test_a_trusted_host_is_preferred():
     three = [host("gpu-0", ["compute"], "10.0.0.3", ["store"]), *pair()]
     backups = {name: item["backups"] for name, item in solve(*three).fleet["hosts"].items()}
@@ -82,7 +93,8 @@ def test_several_destinations_at_once_each_with_a_repository_of_the_hosts_own():
         ([{}], "one of path, host and url"),
         ([{"url": "https://b.example"}], "no place that restic knows"),
         ([{"url": "rest:https://me:pw@b.example"}], "password"),
-        ([{"host": "gpu-1", "append_only": True}], "append-only"),
+        ([{"host": "gpu-1", "append_only": True}], "is no trusted host"),
+        ([{"path": "/mnt", "append_only": True}], "append-only"),
         ([{"path": "/mnt"}, {"path": "/mnt"}], "twice"),
         ([{"pth": "/mnt"}], "pth"),
         ("nowhere", "dict"),
@@ -103,14 +115,61 @@ def test_the_program_is_told_what_to_save_and_not_what_can_be_had_again():
     assert service["versions"] == {"store": "6"}
 
 
-def test_a_host_knows_who_brings_backups_to_it():
-    fleet = solve(*pair()).fleet
-    (client,) = view_backups.clients(fleet, "gpu-1")
-    assert client == {
-        "host": "edge",
-        "account": "backup-edge",
-        "folder": "/var/backups/hearth/backup-edge",
+def test_a_service_brings_a_program_for_the_drill_from_its_role():
+    drill = {"container": "store", "port": 80, "program": "drill.py"}
+    kinds = {**specs(), "store": read("store", "test.store", {**STORE, "drill": drill}, {})}
+    (service,) = view_backups.plan(catalogue.resolve(kinds, pair()).fleet, "edge")["services"]
+    assert service["drill"] == {**drill, "role": "test.store"}
+    with pytest.raises(SpecError, match="drill.container names other"):
+        read("store", "test.store", {**STORE, "drill": {**drill, "container": "other"}}, {})
+    with pytest.raises(SpecError, match="drill has the keys"):
+        read("store", "test.store", {**STORE, "drill": {"program": "drill.py"}}, {})
+
+
+CHAT = {**STORE, "title": "Chat", "uses": {"store": "one"}, "tier": "trusted"}
+CHAT["variables"], CHAT["images"] = (
+    {"chat_version": "1"},
+    {"chat": {"name": "docker.io/some/chat", "version": "chat_version"}},
+)
+CHAT["data"] = {"rows": {"container": "chat", "save": "sqlite", "databases": ["a.db"]}}
+
+
+def with_a_chat(*hosts):
+    kinds = {name: read(name, f"test.{name}", text, {}) for name, text in (("store", STORE), ("chat", CHAT))}
+    return catalogue.resolve({**specs(), **kinds}, hosts).fleet
+
+
+def test_services_of_which_one_uses_the_other_are_saved_together_and_the_one_that_uses_leads():
+    hosts = [
+        host("edge", ["trusted"], "10.0.0.1", ["chat"]),
+        host("gpu-1", ["compute"], "10.0.0.2", ["store"]),
+        host("gpu-2", ["compute"], "10.0.0.3", ["store"]),
+    ]
+    fleet = with_a_chat(*hosts)
+    (group,) = view_backups.together(fleet)
+    assert group == {
+        "lead": "edge",
+        "account": "lead-edge",
+        "addresses": {"gpu-1": "10.0.0.2"},
+        "members": {"edge": ["chat"], "gpu-1": ["store"]},
+        "holds": {"edge": ["chat"], "gpu-1": []},
     }
+    assert view_backups.plan(fleet, "edge")["follows"] == [{"host": "gpu-1", "account": "lead-edge"}]
+    assert view_backups.plan(fleet, "gpu-1")["follows"] == []
+    assert view_backups.plan(fleet, "gpu-1")["together"] == [group]
+    assert view_backups.plan(fleet, "gpu-2")["together"] == [], "the chat uses the first one"
+
+
+def test_on_one_host_they_are_together_without_anybody_to_call():
+    (group,) = view_backups.together(
+        with_a_chat(host("solo", ["trusted", "compute"], "10.0.0.1", ["chat", "store"]))
+    )
+    assert group["members"] == {"solo": ["chat", "store"]}
+    assert group["addresses"] == {}
+
+
+def test_services_that_do_not_use_each_other_are_saved_each_by_itself():
+    assert view_backups.together(solve(*pair()).fleet) == []
 
 
 def test_a_host_whose_data_are_all_replaceable_has_no_backup():

@@ -156,8 +156,12 @@ def health(host: Host, name: str) -> str:
 
 
 def test_a_drill_starts_each_service_beside_the_running_one_and_leaves_nothing(host: Host) -> None:
+    write(host, "known", "to be found again")
+    host.check_output("hearth-backup run rustpad")
     before = containers(host)
     host.check_output("systemctl start hearth-backup-drill.service")
+    said = host.check_output("journalctl --unit hearth-backup-drill.service --since -10min --output cat")
+    assert "rustpad: found what was noted when it was saved" in said
     assert containers(host) == before, "what runs is not touched"
     assert host.check_output("docker ps --all --quiet --filter name=hearth-drill") == ""
     assert host.check_output("docker network ls --quiet --filter name=hearth-drill") == ""
@@ -167,10 +171,7 @@ def test_a_drill_starts_each_service_beside_the_running_one_and_leaves_nothing(h
 
 def test_a_drill_finds_flipped_bytes_and_is_loud(host: Host) -> None:
     pack = host.check_output("python3 -c %s", FLIP % REPOSITORY)
-    host.run(
-        'rm -f /var/lib/hearth/backups/told; sed -i \'s/"check_percent": 5/"check_percent": 100/\' '
-        "/etc/hearth/backups/config.json"
-    )
+    host.run("rm -f /var/lib/hearth/backups/told")
     try:
         found = host.run("hearth-backup drill rustpad")
         assert found.rc == 1

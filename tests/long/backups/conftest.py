@@ -51,8 +51,6 @@ def people() -> Iterator[People]:
     subprocess.run([BIN / "python", "-m", "tests.lab", "up", "edge", "gpu-1"], cwd=ROOT, check=True)
     subprocess.run(["make", "--silent", ".lab/vault_pass"], cwd=ROOT, check=True)
     folder = LAB / "inventories" / "backups"
-    vault = folder / "group_vars" / "all" / "vault.yml"
-    kept = vault.read_text() if vault.exists() else None
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(ROOT / "inventories" / "lab", folder, ignore=shutil.ignore_patterns("vault.yml"))
     main = folder / "group_vars" / "all" / "main.yml"
@@ -60,12 +58,9 @@ def people() -> Iterator[People]:
     main.write_text(text.replace("(inventory_dir ~ '/../../.lab') | realpath", f"'{LAB}'"))
     (folder / "hosts.yml").write_text(yaml.safe_dump(inventory()))
     found = People(folder, folder / "ca.crt")
-    if kept:  # what an earlier run left on the hosts belongs to its secrets
-        vault.write_text(kept)
+    for host in STACKS:
+        found.leaves(host)
     found.play("secrets").succeeded()
-    if not kept:
-        for host in STACKS:
-            found.clear(host)
     found.deploy().succeeded()
     found.trust()
     with pytest.MonkeyPatch.context() as patch:
@@ -78,3 +73,5 @@ def people() -> Iterator[People]:
             ),
         )
         yield found
+    for host in STACKS:
+        found.leaves(host)

@@ -33,6 +33,16 @@ class People(Platform):
     def lab(self, *arguments: str) -> None:
         subprocess.run([BIN / "python", "-m", "tests.lab", *arguments], cwd=ROOT, check=True)
 
+    def leaves(self, host: str) -> None:
+        """Take everything off a host: it belongs to secrets that others do not have."""
+        units = "hearth-backup.timer hearth-backup-drill.timer 'hearth-backup-prune@*.timer'"
+        self.ssh(host, f"systemctl disable --now {units} 2>/dev/null || true")
+        self.ssh(
+            host,
+            "rm -rf /etc/hearth/backups /etc/hearth/backup-clients /var/lib/hearth/backups /var/backups/hearth",
+        )
+        self.clear(host)
+
     def lose(self, host: str) -> None:
         """A new, bare machine in place of a host; of the old one's disks only its engine's images are left."""
         self.lab("down", host, "--keep-images")
