@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.lab import lab
 from tests.long.backends import backends
 
-from . import catalogue, deploy, failover, gateway, report
+from . import backup, catalogue, deploy, failover, gateway, report
 from .clock import BenchError
 from .farm import HOSTS, on
 from .figures import Figure
@@ -23,7 +23,7 @@ LAB_PARTS = {
 }
 # On the platform's own services, on three hosts of the lab.
 GATEWAY_PARTS = {"gateway": gateway.measure, "failover": failover.measure}
-PARTS = ("catalogue", *LAB_PARTS, *GATEWAY_PARTS)
+PARTS = ("catalogue", "backup", *LAB_PARTS, *GATEWAY_PARTS)
 
 
 def main(chosen: list[str]) -> int:
@@ -39,6 +39,9 @@ def main(chosen: list[str]) -> int:
             points: dict[int, float] = {}
             found += _told("catalogue", lambda: catalogue.measure(points))
             report.plot(points, catalogue.SECONDS)
+        if "backup" in names:
+            with tempfile.TemporaryDirectory(prefix="hearth-bench-", dir="/var/tmp") as folder:
+                found += _told("backup", lambda: backup.measure(Path(folder)))
         on_hosts = [name for name in names if name in LAB_PARTS]
         if on_hosts:
             found += _on_the_lab(on_hosts, versions)
