@@ -239,26 +239,20 @@ def replicas(two: Backends) -> dict[str, str]:
     return dict(line.split() for line in listed.splitlines())
 
 
-@pytest.mark.parametrize("signal", ["KILL", "STOP"])
-def test_a_replica_that_goes_takes_at_most_what_it_held(
-    two: Backends, key: str, replicas: dict[str, str], signal: str
+def test_a_replica_that_is_killed_takes_at_most_what_it_held(
+    two: Backends, key: str, replicas: dict[str, str]
 ) -> None:
     clients = 6
     assert len(replicas) == 2
-    victim, other = replicas
-    pid = f"$(docker inspect {replicas[victim]} --format '{{{{.State.Pid}}}}')"
+    victim = next(iter(replicas))
     with Load(two.ca, key, "thinker", clients=clients) as load:
         load.until(2, lambda answers: len({a.replica for a in answers}))
-        two.ssh("edge", f"kill -{signal} {pid}")
+        two.ssh("edge", f"kill -KILL $(docker inspect {replicas[victim]} --format '{{{{.State.Pid}}}}')")
         struck = load.now
         load.until(20, lambda answers: len([a for a in answers if a.began > struck + 10]))
-        during = [a for a in load.answers if a.began > struck + 10]
-        if signal == "STOP":
-            two.ssh("edge", f"kill -CONT {pid}")
+        # Docker starts it again, and Traefik takes it back.
         load.until(
             3, lambda answers: len([a for a in answers if a.ended > struck + 15 and a.replica == victim])
         )
     assert len(load.lost) <= clients, load.lost
     assert not [answer for answer in load.lost if answer.began > struck + 5], load.lost
-    if signal == "STOP":
-        assert {answer.replica for answer in during} == {other}
