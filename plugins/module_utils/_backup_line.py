@@ -90,13 +90,11 @@ class Lines:
 def called(command: list[str]) -> Iterator[Line]:
     """The line to a program that is started here, ssh as a rule; it is gone afterwards."""
     try:
-        process = subprocess.Popen(
+        process: Any = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
         )
     except OSError as error:
         raise Trouble(f"{command[0]}: {error.strerror}") from error
-    assert process.stdin
-    assert process.stdout
     try:
         yield Line(process.stdout.fileno(), process.stdin.fileno())
     finally:

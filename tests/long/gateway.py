@@ -75,11 +75,13 @@ def on_solo(folder: Path) -> Iterator[Solo]:
     main.write_text(text.replace("(inventory_dir ~ '/../../.lab') | realpath", f"'{LAB}'"))
     found = Solo(inventory)
     found.clear(HOST)
-    with at(ADDRESS):
-        yield found
-    found.play("stop-stacks")
-    found.clear(HOST)
-    shutil.rmtree(folder)
+    try:
+        with at(ADDRESS):
+            yield found
+    finally:
+        found.play("stop-stacks")
+        found.clear(HOST)
+        shutil.rmtree(folder)
 
 
 @contextmanager
