@@ -24,7 +24,7 @@ pytestmark = pytest.mark.lab
 
 # Rustpad is what authentik's outpost guards.
 STACKS = ["traefik", "authentik", "rustpad", "qdrant"]
-OLD_POSTGRES = "15.18"
+OLD_POSTGRES = "15"
 STORAGE = "/srv/docker/qdrant/storage"
 SITE = "/ak-root/.venv/lib/python3.13/site-packages/authentik_standin"
 
@@ -55,7 +55,7 @@ def of_the_lab(variable: str) -> str:
 
 QDRANT = known("qdrant")
 AUTHENTIK = known("authentik")[1:]
-POSTGRES = "17.11"
+POSTGRES = "17"
 
 
 class Upgraded(Solo):
