@@ -70,6 +70,8 @@ def start(directory: Path, work: Callable[[Journal], Any]) -> str:
     identity = uuid.uuid4().hex[:12]
     for name in ("progress.jsonl", "result.json", "runner.log"):
         (directory / name).unlink(missing_ok=True)
+    # Before the id: whoever reads that finds what the job says, however little.
+    (directory / "progress.jsonl").touch(mode=0o600)
     write_json(job.inside("job.json"), {"id": identity, "started": time.time()})
     child = os.fork()
     if child == 0:
