@@ -49,7 +49,9 @@ class Rolling:
         self.say = say
         model = json.loads(self._asked(compose(project, stack_dir, "config", "--format", "json")))
         wanted = model["services"].get(container) or {}
-        self.others = sorted(set(model["services"]) - {container})
+        # Started first instead of left out by --no-deps: Compose 2.26 takes what was started so for something that
+        # differs, and would make all replicas anew at once afterwards.
+        self.needed = sorted(wanted.get("depends_on") or ())
         self.count = int((wanted.get("deploy") or {}).get("replicas") or 1)
         self.stack_dir = stack_dir
 
@@ -61,8 +63,8 @@ class Rolling:
 
     def roll(self) -> None:
         """Replace every replica that is not as wanted; at once where it serves nobody, such as one that was drained."""
-        if self.others:
-            self.bring_up().up("--no-deps", *self.others)
+        if self.needed:
+            self.bring_up().up(*self.needed)
         for item in self._replicas():
             if not self._serves(item):
                 self._remove(item)
@@ -72,7 +74,7 @@ class Rolling:
             if everyone - len(old) < self.count:
                 attempt = self.bring_up()
                 scale = f"{self.container}={everyone + 1}"
-                attempt.up("--no-deps", "--no-recreate", "--scale", scale, self.container)
+                attempt.up("--no-recreate", "--scale", scale, self.container)
                 attempt.wait_until_healthy()
             if not old:
                 return
@@ -92,7 +94,7 @@ class Rolling:
             return []
         scale = f"{self.container}={len(everyone)}"
         first, *rest = compose(
-            *(self.project, self.stack_dir, "up", "--detach", "--no-deps", "--no-build", "--pull", "never"),
+            *(self.project, self.stack_dir, "up", "--detach", "--no-build", "--pull", "never"),
             *("--scale", scale, self.container),
         )
         answer = self.docker.call(first, "--dry-run", *rest)

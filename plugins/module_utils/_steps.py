@@ -267,7 +267,7 @@ class Transaction:
         }
         if lost:
             self._say(f"plugs {', '.join(sorted(lost))} into its networks again")
-            attempt.up("--no-deps", "--force-recreate", *sorted(lost))
+            attempt.up("--force-recreate", *sorted(lost))
 
     def _healthy(self) -> None:
         attempt = self._attempt or self._bring_up(self.before["containers"])

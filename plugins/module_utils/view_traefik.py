@@ -7,6 +7,8 @@ traefik's config/dynamic/middlewares.yaml; what every route goes through hangs o
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import permutations
@@ -58,13 +60,12 @@ def labels(
     routers = _routers(service)
     if not routers:
         return {"traefik.enable": "false"}
-    name = service["name"]
-    found = {
-        "traefik.enable": "true",
-        "traefik.docker.network": network or service.get("network", "frontend"),
-    }
+    network = network or service.get("network", "frontend")
+    edition = _edition(service, routers, network, entrypoint) if _replicated(service) else ""
+    name = service["name"] + edition
+    found = {"traefik.enable": "true", "traefik.docker.network": network}
     for key, router in routers.items():
-        router_label = f"traefik.http.routers.{key}"
+        router_label = f"traefik.http.routers.{key}{edition}"
         found[f"{router_label}.rule"] = router["rule"]
         found[f"{router_label}.priority"] = str(router["priority"])
         found[f"{router_label}.entrypoints"] = entrypoint
@@ -206,6 +207,16 @@ def _routers(service: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 def _replicated(service: Mapping[str, Any]) -> bool:
     """Whether there are several of the container that Traefik reaches."""
     return bool(service.get("replicated")) and service["replicated"] == service["http"].get("container")
+
+
+def _edition(service: Mapping[str, Any], *said: Any) -> str:
+    """An ending for names that differs where anything that the labels say does.
+
+    While replicas are replaced, old and new ones stand side by side. Traefik drops a router that two containers
+    describe differently; under names of their own both serve.
+    """
+    text = json.dumps([service["http"], *said], sort_keys=True)
+    return f"-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
 
 
 def _tls(service: Mapping[str, Any]) -> dict[str, Any]:

@@ -102,8 +102,8 @@ class Load:
     The first one asks all of it over one connection; when that is closed, it has lost something.
     """
 
-    def __init__(self, solo: Solo, clients: int = 3) -> None:
-        self.key = solo.secret("litellm_probe_key")
+    def __init__(self, solo: Solo, clients: int = 3, key: str = "litellm_probe_key") -> None:
+        self.key = solo.secret(key)
         self.context = ssl.create_default_context(cafile=str(solo.ca))
         self.answers: Counter[str] = Counter()
         self.lost: list[str] = []

@@ -36,6 +36,19 @@ def replicas(solo: Solo) -> dict[str, str]:
     return dict(line.split() for line in listed.splitlines())
 
 
+def test_a_second_replica_loses_no_request(solo: Solo) -> None:
+    assert len(replicas(solo)) == 1
+    with Load(solo) as load:
+        load.more()
+        solo.write(**REPLICAS)
+        run = solo.deploy("--tags", "litellm").succeeded()
+        load.more()
+    print(dict(load.answers))
+    assert not load.lost, load.lost
+    assert "stops it all the same" not in run.output
+    assert len(replicas(solo)) == 2
+
+
 def test_both_replicas_answer(two: Solo) -> None:
     since = two.host("date +%s").strip()
     with Load(two) as load:
@@ -85,19 +98,49 @@ def page(solo: Solo, name: str) -> int:
         return error.code
 
 
-def test_a_new_configuration_loses_no_request(two: Solo) -> None:
+def test_a_new_client_is_taken_as_they_run(two: Solo) -> None:
+    """The replicas read the file of keys anew by themselves."""
     before = replicas(two)
     with Load(two) as load:
         load.more()
         two.write(**REPLICAS, litellm_clients=[{"name": "editor"}])
         two.play("secrets").succeeded()
-        run = two.deploy("--tags", "litellm").succeeded()
+        assert two.deploy("--tags", "litellm").succeeded().changed == 1
+        load.more()
+    assert not load.lost, load.lost
+    assert replicas(two) == before
+    with Load(two, key="litellm_client_editor") as load:
+        load.more()
+    assert not load.lost, load.lost
+
+
+def test_a_new_configuration_loses_no_request(two: Solo) -> None:
+    before = replicas(two)
+    with Load(two) as load:
+        load.more()
+        run = two.deploy(
+            "--tags", "litellm", "-e", json.dumps({"litellm_aliases": {"chat": "tiny"}})
+        ).succeeded()
         load.more()
     print(dict(load.answers))
     assert not load.lost, load.lost
     assert "drains" in run.output
     assert len(replicas(two)) == 2
     assert not set(before) & set(replicas(two))
+
+
+def test_labels_that_change_lose_no_request(two: Solo) -> None:
+    """Old and new replicas stand side by side, and tell Traefik different things."""
+    with Load(two) as load:
+        load.more()
+        two.deploy("--tags", "litellm", "-e", "litellm_access=lan").succeeded()
+        load.more()
+        assert "private-only" in two.host(
+            "docker ps -q --filter label=com.docker.compose.service=litellm"
+            " | xargs docker inspect --format '{{json .Config.Labels}}'"
+        )
+    print(dict(load.answers))
+    assert not load.lost, load.lost
 
 
 def test_a_new_image_loses_no_request(two: Solo) -> None:

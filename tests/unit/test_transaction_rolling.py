@@ -69,6 +69,34 @@ def test_replicas_are_replaced_one_after_the_other(two, monkeypatch):
     assert (again["changed_files"], again["recreated"]) == ([], [])
 
 
+def beside(image, word):
+    """More of the compose.yaml: the replicas depend on a container, which has a word in its labels."""
+    return f"""
+    depends_on: {{before: {{condition: service_healthy}}}}
+    deploy: {{replicas: 2}}
+  before:
+    image: {image}
+    command: [serve]
+    labels: {{word: {word}}}
+    healthcheck: {{test: [CMD, /tiny, lacks, /drained], interval: 200ms}}
+    stop_grace_period: 1s
+"""
+
+
+@pytest.mark.parametrize("word", ["as before", "changed"])
+def test_replicas_that_depend_on_a_container_are_replaced_one_after_the_other(host, monkeypatch, word):
+    image = f"{host.image}:1"
+    assert host.deploy(plan(host, more=beside(image, "as before")))["outcome"] == "committed"
+    seen = watched(monkeypatch, host)
+    result = host.deploy(plan(host, "two", more=beside(image, word)))
+    assert result["outcome"] == "committed", result
+    # The one that they depend on serves as well.
+    assert seen == [(3, "unhealthy"), (3, "unhealthy")]
+    assert [item["config"] for item in serving(host) if item["service"] == "svc"] == ["two", "two"]
+    again = host.deploy(plan(host, "two", more=beside(image, word)))
+    assert (again["changed_files"], again["recreated"]) == ([], [])
+
+
 def test_replicas_that_do_not_get_healthy_leave_the_old_ones_untouched(two):
     before = {item["id"] for item in two.containers()}
     failed(two.deploy(plan(two, "two", check="exists", deadline=3)), "undone", "up")

@@ -31,6 +31,11 @@ def middlewares(found: dict[str, str], router: str = "wiki") -> list[str]:
     return [name for name in found.get(f"traefik.http.routers.{router}.middlewares", "").split(",") if name]
 
 
+def described(found: dict[str, str]) -> set[str]:
+    """The routers and services that labels describe."""
+    return {".".join(key.split(".")[2:4]) for key in found if key.startswith("traefik.http.")}
+
+
 def chosen(found: dict[str, str], path: str) -> str | None:
     """The router that Traefik picks for a path: the matching one of the highest priority."""
     matching = []
@@ -54,12 +59,34 @@ REPLICAS = service(
 class TestReplicas:
     def test_each_is_looked_at_and_a_request_that_none_began_goes_to_another(self) -> None:
         found = labels(REPLICAS)
-        assert found["traefik.http.services.wiki.loadbalancer.healthcheck.path"] == "/up"
-        assert middlewares(found) == ["retry@file"]
+        (name,) = {value for key, value in found.items() if key.endswith(".service")}
+        assert found[f"traefik.http.services.{name}.loadbalancer.healthcheck.path"] == "/up"
+        assert middlewares(found, name) == ["retry@file"]
 
     def test_it_is_tried_again_behind_the_guard(self) -> None:
         http = {**REPLICAS["http"], "routes": [{"guard": "basic"}]}
-        assert middlewares(labels({**REPLICAS, "http": http})) == ["basic@file", "retry@file"]
+        found = labels({**REPLICAS, "http": http})
+        (name,) = {value for key, value in found.items() if key.endswith(".service")}
+        assert middlewares(found, name) == ["basic@file", "retry@file"]
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"fqdn": "words.example.org"},
+            {"access": "lan"},
+            {"http": {**REPLICAS["http"], "port": 3001}},
+            {"http": {**REPLICAS["http"], "health": "/ready"}},
+            {"replicated": None},
+        ],
+    )
+    def test_old_and_new_ones_side_by_side_contradict_each_other_in_nothing(self, change: Any) -> None:
+        """Traefik drops a router or service of which two containers say different things."""
+        old, new = labels(REPLICAS), labels({**REPLICAS, **change})
+        assert described(old)
+        assert not described(old) & described(new)
+
+    def test_what_says_the_same_has_the_same_names(self) -> None:
+        assert labels({**REPLICAS, "replicas": 3}) == labels(REPLICAS)
 
     @pytest.mark.parametrize("replicated", [None, "database"])
     def test_a_lone_container_is_left_to_docker(self, replicated: str | None) -> None:
