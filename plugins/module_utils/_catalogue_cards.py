@@ -40,6 +40,10 @@ def cards(
             problems.append(Problem(host, variable, text, "is listed twice", "list it once"))
         else:
             chosen.append(text)
+    if spec.cards.needed and not listed:
+        expected = f"is no card, and {spec.name} does not run without one"
+        remedy = f"nvidia-smi -L lists the cards; or take {spec.name} out of the host's stacks"
+        problems.append(Problem(host, spec.cards.chosen, show(wanted), expected, remedy))
     return {
         "variable": spec.cards.chosen,
         "chosen": ALL if listed == [ALL] or wanted == ALL else chosen,
@@ -47,7 +51,7 @@ def cards(
         **{
             key: variables.get(name) if name else None
             for key, name in vars(spec.cards).items()
-            if key != "chosen"
+            if key not in ("chosen", "needed")
         },
     }
 

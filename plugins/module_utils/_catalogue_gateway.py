@@ -48,10 +48,20 @@ def gateway(
 
 
 def check_gateways(services: Sequence[Mapping[str, Any]], problems: list[Problem]) -> None:
-    """Names that stand for two things, and names that stand for nothing. After `link`: it goes by what servers have."""
+    """Names that stand for two things or for nothing, and gateways to nowhere. After `link`: it goes by what servers have."""
     for service in services:
-        if service["gateway"]:
-            problems.extend(_wrong_names(service, service["gateway"]))
+        own = service["gateway"]
+        if own:
+            problems.extend(_wrong_names(service, own))
+            if not (any(service["uses"].values()) or own["servers"] or own["providers"]):
+                problems.append(_to_nowhere(service, own["variables"]))
+
+
+def _to_nowhere(service: Mapping[str, Any], variables: Mapping[str, str]) -> Problem:
+    expected = f"{service['name']} has no model server behind it, and no host runs one"
+    remedy = f"add {' or '.join(service['uses'])} to the stacks of a host, or list {variables['servers']} or "
+    remedy += variables["providers"]
+    return Problem(service["host"], "stacks", service["name"], expected, remedy)
 
 
 def _wrong_names(service: Mapping[str, Any], own: Mapping[str, Any]) -> Iterator[Problem]:

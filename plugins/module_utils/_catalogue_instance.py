@@ -286,14 +286,21 @@ def _models(
 ) -> list[dict[str, Any]]:
     if spec.serves is None or spec.serves.models is None:
         return []
-    variable = spec.serves.models
-    models, faults = parse_models(variables.get(variable) or [])
+    variable, model = spec.serves.models, spec.serves.model
+    wanted = variables.get(variable) or []
+    if model:
+        reference = str(variables.get(model) or "")
+        if not reference:
+            problems.append(Problem(host.name, model, None, "is missing", f"what {spec.name} shall serve"))
+            return []
+        wanted = wanted or [reference.partition("@")[0]]
+    models, faults = parse_models(wanted)
     for fault in faults:
         value = None if fault["value"] is None else show(fault["value"])
         problems.append(
             Problem(host.name, variable + fault["where"], value, fault["expected"], fault["remedy"])
         )
-    return models
+    return [{**item, "reference": reference} for item in models] if model else models
 
 
 def expand(secret: Secret, variables: Mapping[str, Any]) -> list[Secret]:

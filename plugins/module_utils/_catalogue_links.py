@@ -27,7 +27,7 @@ def link(
     for service in services:
         for other, which in specs[service["name"]].uses.items():
             chosen = _choose(which, service, by_name.get(other, []))
-            if not chosen and which != "optional":
+            if not chosen and which == "one":
                 remedy = f"add {other} to the stacks of a host"
                 expected = f"{service['name']} needs {other}, and no host runs it"
                 problems.append(Problem(service["host"], "stacks", service["name"], expected, remedy))

@@ -129,12 +129,14 @@ class Serials:
 class Serves:
     """A completion API: `models` names the variable with its models, none means those of the services it uses.
 
+    model: the variable with the one model that all of them are names of, and the only name where there is none;
     weight: the variable with how much of the load it takes, beside others that serve the same model.
     """
 
     api: str
     path: str
     models: str | None = None
+    model: str | None = None
     key: str | None = None
     weight: str | None = None
 
@@ -157,12 +159,15 @@ class Gateway:
 class Cards:
     """The variable with the NVIDIA cards that it computes on; of a model server also those with the context of each
     request, the number of parallel requests and the type of its cache, by which its models are weighed.
+
+    needed: it does not run without a card.
     """
 
     chosen: str
     context: str | None = None
     parallel: str | None = None
     cache_type: str | None = None
+    needed: bool = False
 
 
 @dataclass(frozen=True)
@@ -482,10 +487,12 @@ def _check_names(spec: ServiceSpec) -> None:
     }
     for part, value in named.items():
         for key, variable in vars(value).items() if value else ():
-            if variable is not None and variable not in spec.variables:
+            if isinstance(variable, str) and variable not in spec.variables:
                 raise SpecError(f"{spec.name}: {part}.{key} names {variable}, not in variables")
-    if spec.serves and spec.serves.weight and spec.serves.weight not in spec.variables:
-        raise SpecError(f"{spec.name}: serves.weight names {spec.serves.weight}, not in variables")
+    for key in ("models", "model", "weight"):
+        variable = getattr(spec.serves, key, None)
+        if variable is not None and variable not in spec.variables:
+            raise SpecError(f"{spec.name}: serves.{key} names {variable}, not in variables")
     if spec.oidc and spec.oidc.secret not in {secret.name for secret in spec.secrets}:
         raise SpecError(f"{spec.name}: oidc.secret names {spec.oidc.secret}, which is not in secrets")
 

@@ -215,8 +215,8 @@ def test_two_clients_may_not_share_a_secret():
 
 
 def test_a_missing_provider_is_reported():
-    found = problems([host("edge", ["trusted"], "10.0.0.1", ["gate"])])
-    assert "needs model, and no host runs it" in found["edge", "stacks"].expected
+    found = problems([host("edge", ["trusted"], "10.0.0.1", ["page"])])
+    assert "needs gate, and no host runs it" in found["edge", "stacks"].expected
 
 
 def test_a_variable_of_ones_own_can_be_declared():

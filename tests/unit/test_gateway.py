@@ -134,3 +134,25 @@ def test_a_share_of_the_load_is_a_number_that_the_balancer_takes() -> None:
     hosts = [host("gpu-1", ["compute"], "10.0.0.2", ["ollama"], ollama_weight=0)]
     [problem] = catalogue.resolve(SPECS, hosts).problems
     assert (problem.host, problem.variable) == ("gpu-1", "ollama_weight")
+
+
+@pytest.mark.parametrize(
+    ("variables", "models"),
+    [
+        ({"litellm_servers": [DESKTOP]}, ["small:1b", "large:70b"]),
+        ({"litellm_providers": [PROVIDER]}, ["gpt-4o", "smart"]),
+    ],
+)
+def test_a_gateway_needs_no_model_server_of_the_platforms_own(
+    variables: dict[str, Any], models: list[str]
+) -> None:
+    platform = catalogue.resolve(SPECS, [host("edge", ["trusted"], "10.0.0.1", ["litellm"], **variables)])
+    assert platform.problems == []
+    assert [entry["model_name"] for entry in view_litellm.models(one(platform.fleet, "litellm"))] == models
+
+
+def test_a_gateway_to_nowhere_is_reported_with_what_could_be_behind_it() -> None:
+    [problem] = catalogue.resolve(SPECS, [host("edge", ["trusted"], "10.0.0.1", ["litellm"])]).problems
+    assert "no host runs one" in problem.expected
+    assert "ollama or vllm" in problem.remedy
+    assert "litellm_providers" in problem.remedy
