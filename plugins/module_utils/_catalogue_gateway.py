@@ -48,7 +48,10 @@ def gateway(
 
 
 def check_gateways(services: Sequence[Mapping[str, Any]], problems: list[Problem]) -> None:
-    """Names that stand for two things or for nothing, and gateways to nowhere. After `link`: it goes by what servers have."""
+    """Names that stand for two things or for nothing, and gateways to nowhere.
+
+    After `link`: it goes by what servers have.
+    """
     for service in services:
         own = service["gateway"]
         if own:

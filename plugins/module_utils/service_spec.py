@@ -479,20 +479,18 @@ def _check_names(spec: ServiceSpec) -> None:
         raise SpecError(f"{spec.name}: http needs the variable {spec.name}_hostname")
     for key, listen in spec.listens.items():
         _check_listen(spec, f"{spec.name}: listens.{key}", listen)
-    named = {
+    parts = {
         "resolver": spec.resolver,
         "serials": spec.serials,
         "cards": spec.cards,
         "gateway": spec.gateway,
     }
+    named = {part: vars(value) for part, value in parts.items() if value}
+    named["serves"] = {key: getattr(spec.serves, key, None) for key in ("models", "model", "weight")}
     for part, value in named.items():
-        for key, variable in vars(value).items() if value else ():
+        for key, variable in value.items():
             if isinstance(variable, str) and variable not in spec.variables:
                 raise SpecError(f"{spec.name}: {part}.{key} names {variable}, not in variables")
-    for key in ("models", "model", "weight"):
-        variable = getattr(spec.serves, key, None)
-        if variable is not None and variable not in spec.variables:
-            raise SpecError(f"{spec.name}: serves.{key} names {variable}, not in variables")
     if spec.oidc and spec.oidc.secret not in {secret.name for secret in spec.secrets}:
         raise SpecError(f"{spec.name}: oidc.secret names {spec.oidc.secret}, which is not in secrets")
 

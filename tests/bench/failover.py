@@ -78,6 +78,7 @@ def _phases(two: Backends) -> list[Figure]:
         "cut off": (lambda it: it.cut_off(GONE, STAND_IN), lambda it: it.join(GONE)),
     }
     for name, (begin, end) in faults.items():
+        print(f"  one of two servers {name} …", flush=True)
         found += _phase(two, key, name, begin, end, usual)
     return found
 

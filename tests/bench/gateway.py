@@ -59,6 +59,7 @@ def measure(two: Backends) -> list[Figure]:
         found: list[Figure] = []
         for streamed in (False, True):
             for clients in CLIENTS:
+                print(f"  {clients} clients{', streamed' if streamed else ''} …", flush=True)
                 found += _figures(clients, streamed, _asked(ways, key, clients, streamed))
         return found
     finally:

@@ -99,18 +99,22 @@ class Backends(Platform):
         self.ssh(host, "nft delete table ip trouble")
 
 
-@contextmanager
-def backends(folder: Path) -> Iterator[Backends]:
-    """The platform, deployed; its names resolve in this process while it is there."""
-    names = [host.name for host in HOSTS]
-    subprocess.run([BIN / "python", "-m", "tests.lab", "up", *names], cwd=ROOT, check=True)
+def prepared(folder: Path, hosts: Sequence[str]) -> Backends:
+    """The hosts, and the lab's variables in the folder of an inventory that is to be written."""
+    subprocess.run([BIN / "python", "-m", "tests.lab", "up", *hosts], cwd=ROOT, check=True)
     subprocess.run(["make", "--silent", ".lab/vault_pass"], cwd=ROOT, check=True)
     source = ROOT / "inventories" / "lab" / "group_vars" / "all" / "main.yml"
     main = folder / "group_vars" / "all" / "main.yml"
     main.parent.mkdir(parents=True)
     text = source.read_text().replace("../../tests/lab", str(ROOT / "tests" / "lab"))
     main.write_text(text.replace("(inventory_dir ~ '/../../.lab') | realpath", f"'{LAB}'"))
-    found = Backends(folder)
+    return Backends(folder)
+
+
+@contextmanager
+def backends(folder: Path) -> Iterator[Backends]:
+    """The platform, deployed; its names resolve in this process while it is there."""
+    found = prepared(folder, [host.name for host in HOSTS])
     found.write()
     found.think()
     found.play("secrets").succeeded()
