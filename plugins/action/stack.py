@@ -24,7 +24,7 @@ from ..module_utils._catalogue_backups import saves
 from ..module_utils._waiting import folder as waiting_folder
 from ..module_utils.digest import digest
 from ..module_utils.versions import with_versions
-from ..plugin_utils import platform_run
+from ..plugin_utils import platform_run, pre_update
 from ..plugin_utils.comparison import Comparison, compare
 from ..plugin_utils.follow import follow
 from ..plugin_utils.look import look_at, take_look
@@ -67,6 +67,8 @@ class ActionModule(ActionBase):
         if found.reasons and self._task.diff:
             outcome["diff"] = diffs(found.files, look["stacks"].get(name, {}).get("files", {}))
         if found.reasons and not self._task.check_mode:
+            if pre_update.is_due(service, found.updates, look):
+                pre_update.save(self, service)
             outcome.update(self._change(service, found, task_vars))
         found.remember(service, outcome, compares=bool(task_vars.get("hearth_compares", False)))
         return outcome

@@ -6,7 +6,8 @@ A service may bring a program (`drill` in service.yml). It runs on the host, wit
     do            `note`: write down on standard output, as JSON, something that the service would find again, or null
                   `find`: end with 0 where the service answers with it, else say on standard error what is wrong
     note          for `find`: what was noted
-    address       of the container; port: its port; environment: its environment; data: name -> directory
+    container     its id, for `docker exec`; address: its address; port: its port; environment: its environment
+    data          name -> directory
 
 Part of the program that stays on hosts (see backup.py): standard library only, Python 3.9 and newer.
 """
@@ -74,6 +75,7 @@ def _run(
     addresses = [item["IPAddress"] for item in networks if item.get("IPAddress")]
     environment = dict(item.partition("=")[::2] for item in found["Config"].get("Env") or [])
     told = {
+        "container": containers[0],
         "address": addresses[0] if addresses else None,
         "port": drill["port"],
         "environment": environment,

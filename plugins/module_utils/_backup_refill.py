@@ -58,7 +58,7 @@ class Refill:
                 f"{self.name} is deployed here, so this host was not lost",
                 f"put its data back in place: playbooks/restore.yml -e service={self.name}",
             )
-        refuse_version(self.service, snapshot)
+        refuse_version(self.plan["state_dir"], self.service, snapshot)
         unknown = {row["name"] for row in snapshot.manifest["data"]} - set(self._places())
         if unknown:
             raise Trouble(

@@ -26,6 +26,7 @@ from ._docker import Docker, EngineError
 from ._masking import mask, secret_values
 from ._restic import Trouble
 from ._stack_files import contents
+from ._state import running_versions
 from .transaction import Busy, host_lock
 
 _ASIDE = ".before-restore"
@@ -58,7 +59,7 @@ class Restore:
                 f"{self.name} is not deployed here",
                 f"playbooks/deploy-stacks.yml --tags {self.name}, then again",
             )
-        refuse_version(self.service, snapshot)
+        refuse_version(self.plan["state_dir"], self.service, snapshot)
         for place in self._places().values():
             if os.path.ismount(place):
                 raise Trouble(
@@ -143,9 +144,9 @@ class Restore:
         trial.wait_until_healthy()
 
 
-def refuse_version(service: Mapping[str, Any], snapshot: Snapshot) -> None:
+def refuse_version(state_dir: str, service: Mapping[str, Any], snapshot: Snapshot) -> None:
     """Refuse data that today's version reads differently. Raises Trouble."""
-    saved, now = snapshot.manifest["versions"], service["versions"]
+    saved, now = snapshot.manifest["versions"], running_versions(state_dir, service)
     if saved != now and not service["reversible"]:
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(snapshot.time))
         words = ", ".join(f"{name} {version}" for name, version in saved.items())

@@ -28,6 +28,7 @@ from . import _backup_content, _durable
 from ._copies import Place, gib
 from ._docker import PROJECT_LABEL, SERVICE_LABEL, Docker, EngineError, environment
 from ._restic import Trouble
+from ._state import running_versions
 
 FORMAT = 1
 # What SQLite keeps beside a database; none of it belongs to the copy.
@@ -69,7 +70,7 @@ def stage(
     shutil.rmtree(folder, ignore_errors=True)  # what a killed run left
     os.makedirs(folder, mode=0o700)
     try:
-        found = Stage(docker, plan["host"], service, folder, say, linked)
+        found = Stage(docker, plan, service, folder, say, linked)
         found.look_for_room()
         found.note()
         yield found
@@ -87,14 +88,15 @@ class Stage:
     def __init__(
         self,
         docker: Docker,
-        host: str,
+        plan: Mapping[str, Any],
         service: Mapping[str, Any],
         folder: str,
         say: Callable[[str], None],
         linked: bool,
     ) -> None:
         self.docker = docker
-        self.host = host
+        self.host: str = plan["host"]
+        self.state_dir: str = plan["state_dir"]
         self.service = service
         self.name: str = service["name"]
         self.linked = linked
@@ -144,7 +146,8 @@ class Stage:
             "host": self.host,
             "service": self.service["name"],
             "saved_at": moment,
-            "versions": self.service["versions"],
+            # Not those that the configuration was written with: it may have been updated since.
+            "versions": running_versions(self.state_dir, self.service),
             "staged_in": self.folder,
             "data": rows,
         }

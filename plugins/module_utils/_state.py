@@ -65,6 +65,18 @@ def committed(state_dir: str) -> list[str]:
     return sorted(name[: -len(".json")] for name in names if name.endswith(".json"))
 
 
+def tag(reference: str) -> str:
+    """`v1.2` of registry.lan:5000/some/image:v1.2@sha256:…"""
+    return reference.partition("@")[0].rpartition("/")[2].partition(":")[2]
+
+
+def running_versions(state_dir: str, service: Mapping[str, Any]) -> dict[str, str]:
+    """Container → the version that was committed last; of one that was not, what `versions` of the service says."""
+    there = ((read_state(state_dir, service["name"]) or {}).get("containers") or {}).values()
+    running = {item["service"]: tag(item["image"]) for item in there}
+    return {name: running.get(name) or version for name, version in service["versions"].items()}
+
+
 def standing(containers: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """What a state remembers of containers; `state` tells a one-shot container from a stopped one."""
     return {item["name"]: {key: item[key] for key in _CONTAINER_KEYS} for item in containers}

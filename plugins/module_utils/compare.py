@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ._state import tag
+
 
 def differences(
     wanted: Mapping[str, tuple[str, str, str]], images: Mapping[str, str], look: Mapping[str, Any], name: str
@@ -86,8 +88,3 @@ def versions(state: Mapping[str, Any] | None, images: Mapping[str, str]) -> dict
         if before != after:
             found[item["service"]] = before, after
     return found
-
-
-def tag(reference: str) -> str:
-    """`v1.2` of registry.lan:5000/some/image:v1.2@sha256:…"""
-    return reference.partition("@")[0].rpartition("/")[2].partition(":")[2]

@@ -369,3 +369,18 @@ def wait_for(what):
     while not what():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def test_the_versions_of_a_snapshot_are_those_that_ran_and_not_those_of_the_configuration(host):
+    committed = host.root / "state" / "stacks" / "store.json"
+    committed.parent.mkdir(parents=True)
+    containers = {"store": {"service": "store", "image": "registry.lan:5000/some/store:7@sha256:1"}}
+    committed.write_text(json.dumps({"format": 2, "containers": containers}))
+    assert host.run() == []
+    assert json.loads(host.staged("manifest.json").read_text())["versions"] == {"store": "7"}
+    host.plan["services"][0]["reversible"] = False
+    host.restore()
+    containers["store"]["image"] = "some/store:8"
+    committed.write_text(json.dumps({"format": 2, "containers": containers}))
+    with pytest.raises(Trouble, match="written by store 7; here runs 8"):
+        host.restore()

@@ -91,3 +91,18 @@ def test_the_trusted_host_thins_out_by_age_and_whoever_floods_it_pushes_nothing_
             )
     # It can still write, and what it wrote can still be restored.
     captured.ssh("gpu-1", "hearth-backup run qdrant && hearth-backup restore qdrant --confirm qdrant")
+
+
+def test_once_it_may_thin_out_by_itself_the_trusted_host_has_neither_the_timer_nor_the_key(
+    captured: People,
+) -> None:
+    key = "/etc/hearth/backup-clients/backup-gpu-1.key"
+    captured.ssh("edge", f"test -e {key}")
+    hosts = captured.inventory / "hosts.yml"
+    changed = yaml.safe_load(hosts.read_text())
+    changed["compute"]["hosts"]["gpu-1"]["backups_to"] = [{"host": "edge"}]
+    hosts.write_text(yaml.safe_dump(changed))
+    captured.play("backup").succeeded()
+    timers = "systemctl list-timers --all --no-legend 'hearth-backup-prune@*'"
+    assert captured.ssh("edge", timers).strip() == ""
+    captured.ssh("edge", f"test ! -e {key}")

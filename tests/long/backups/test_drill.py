@@ -29,7 +29,7 @@ def test_each_service_finds_in_its_backup_what_it_held(people: People) -> None:
     people.play("backup").succeeded()
     before = {host: people.containers(host) for host in ("edge", "gpu-1")}
     run = people.play("backup-drill").succeeded()
-    for service in ("openwebui", "qdrant", "rustpad"):
+    for service in ("authentik", "openwebui", "qdrant", "rustpad"):
         assert f"{service}: found what was noted when it was saved" in run.output
     assert {host: people.containers(host) for host in before} == before
 
