@@ -72,11 +72,16 @@ def test_every_reference_resolves_in_what_was_saved_while_somebody_wrote(people:
     people.play("restore", "-e", f"service={both}", "-e", f"confirm={both}").succeeded()
 
     me = people.signs_in()
-    found = [row["id"] for row in people.good("chat", "/api/v1/files/?content=false", **me)["items"]]
-    mine = [one for one in found if one in writer.written]
-    assert len(mine) >= writer.kept - 1
+    found = people.good("chat", "/api/v1/files/?content=false", **me)["items"]
+    mine = {row["id"]: row for row in found if row["id"] in writer.written}
+    read = {one for one, row in mine.items() if "collection_name" in row["meta"]}
     assert len(mine) < len(writer.written), "it is of the midst of the writing"
     for one in mine:
         status, text = people.ask("chat", f"/api/v1/files/{one}/content", **me)
         assert (status, text) == (200, writer.written[one].encode())
+    # The moment may find a document that is being read: it says so of itself, and refers to no vectors.
+    assert len(read) >= writer.kept - 1
+    unread = [mine[one]["data"]["status"] for one in mine.keys() - read]
+    assert unread in ([], ["pending"], ["processing"])
+    for one in read:
         assert people.finds(me, [one], "How many herons?") == writer.written[one]
