@@ -45,6 +45,8 @@ from ._steps import Transaction, make_result, release_images
 
 _SAY_AGAIN = 5.0
 _WORKING = "working"
+# For another change on the host, which may take its whole deadline, and as long again to be undone.
+_CHANGE_PATIENCE = 900.0
 _REMOVE_PATIENCE = 300.0
 _RECOVER_PATIENCE = 3600.0
 
@@ -101,9 +103,9 @@ def run(
     if runner is None or folder.result() is not None:
         return None
     try:
-        plan = folder.plan() or {}
-        patience = float(plan.get("deadline", 60))
-        with host_lock(state_dir, service, patience, lambda text: folder.say("submitted", text)) as handle:
+        with host_lock(
+            state_dir, service, _CHANGE_PATIENCE, lambda text: folder.say("submitted", text)
+        ) as handle:
             docker = Docker(hold=(handle,))
             try:
                 recover_all(state_dir, docker, lambda text: folder.say("submitted", text))

@@ -604,9 +604,18 @@ def test_of_two_changes_of_one_service_the_later_one_stands(host):
     assert host.stands()[1:] == ("healthy", "two", "two")
 
 
-def test_a_change_gives_up_when_the_host_stays_busy(host):
+def test_a_change_waits_for_another_one_for_longer_than_it_takes_itself(host):
     with transaction.host_lock(host.state_dir, "another", 1, print):
-        result = host.deploy(host.plan(deadline=1))
+        identity = job.submit(host.state_dir, host.name, host.plan(deadline=5))
+        time.sleep(6)
+    result = job.follow(host.state_dir, host.name, identity, 0, 60)["result"]
+    assert result["outcome"] == "committed"
+
+
+def test_a_change_gives_up_when_the_host_stays_busy(host, monkeypatch):
+    monkeypatch.setattr(transaction, "_CHANGE_PATIENCE", 1.0)
+    with transaction.host_lock(host.state_dir, "another", 1, print):
+        result = host.deploy(host.plan())
     assert "another still holds this host after 1 s" in failed(result, "failed", "submitted")["message"]
 
 
