@@ -132,8 +132,12 @@ def test_pads_outlive_the_container(server: Container) -> None:
 
 def test_nothing_can_be_run_in_the_image(client: docker.DockerClient) -> None:
     for program in ("sh", "curl", "wget"):
-        with pytest.raises(docker.errors.APIError, match="executable file not found"):
-            client.containers.run(IMAGE.reference, [program], remove=True)
+        container = client.containers.create(IMAGE.reference, [program], labels={engine.LABEL: "1"})
+        try:
+            with pytest.raises(docker.errors.APIError, match="executable file not found"):
+                container.start()
+        finally:
+            container.remove()
 
 
 def test_a_setting_that_is_not_rustpads_ends_it(client: docker.DockerClient) -> None:

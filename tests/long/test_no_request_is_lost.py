@@ -160,6 +160,22 @@ def test_a_new_image_loses_no_request(two: Solo) -> None:
     two.deploy("--tags", "litellm").succeeded()
 
 
+def test_a_killed_replica_loses_what_it_held_at_most(two: Solo) -> None:
+    clients = 3
+    victim, _other = sorted(replicas(two))
+    with Load(two, clients) as load:
+        load.more()
+        two.host(f"kill -9 $(docker inspect {victim} --format '{{{{.State.Pid}}}}')")
+        load.more(60)
+        lost = len(load.lost)
+        both = "[ $(docker ps -q --filter health=healthy --filter name=litellm-litellm | wc -l) = 2 ]"
+        two.host(f"until {both}; do sleep 1; done")
+        load.more(60)
+    print(dict(load.answers))
+    assert lost <= clients, load.lost
+    assert len(load.lost) == lost, "its return loses none"
+
+
 def test_a_replica_that_does_not_get_healthy_loses_no_request(two: Solo) -> None:
     before = replicas(two)
     with Load(two) as load:
