@@ -149,8 +149,6 @@ class BringUp:
                     raise Failure(f"Docker does not answer: {problem}") from problem
                 _pause(up, now - begun)
                 continue
-            if up is None and not containers:
-                raise Failure("its containers are gone: something else has removed them")
             waiting = culprit(containers, verdicts)
             text = f"{waiting['name']} {verdicts[waiting['id']].text}" if waiting else "nothing runs yet"
             if waiting and verdicts[waiting["id"]].kind == BAD:

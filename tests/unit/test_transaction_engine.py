@@ -621,7 +621,8 @@ def test_a_change_gives_up_when_the_host_stays_busy(host, monkeypatch):
 
 def test_only_the_last_ended_transactions_are_kept(running):
     for text in ("two", "three", "four"):
-        assert running.deploy(running.plan(config=text))["outcome"] == "committed"
+        result = running.deploy(running.plan(config=text))
+        assert result["outcome"] == "committed", result
     assert len(list(_journal.folders(running.state_dir))) == 2
 
 
