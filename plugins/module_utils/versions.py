@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ._journal import COMMIT
-from .compare import tag
+from ._state import tag
 from .problems import Problem
 
 Version = tuple[int, ...]

@@ -60,6 +60,16 @@ class Run:
         return self
 
 
+def lab_variables(folder: Path) -> None:
+    """The variables of the lab's inventory, in the folder of one that lies elsewhere."""
+    text = (ROOT / "inventories" / "lab" / "group_vars" / "all" / "main.yml").read_text()
+    text = text.replace("../../tests/lab", str(ROOT / "tests" / "lab"))
+    text = text.replace("(inventory_dir ~ '/../../.lab') | realpath", f"'{LAB}'")
+    main = folder / "group_vars" / "all" / "main.yml"
+    main.parent.mkdir(parents=True, exist_ok=True)
+    main.write_text(text)
+
+
 class Platform:
     """The lab's platform, driven as an operator drives it."""
 

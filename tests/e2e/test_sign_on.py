@@ -17,7 +17,7 @@ import yaml
 
 from ..lab import table
 from .browser import Browser, browser
-from .conftest import BIN, LAB, ROOT, Platform
+from .conftest import BIN, LAB, ROOT, Platform, lab_variables
 
 SOLO = table.hosts()["solo"].address
 CHAT, AUTH, GATEWAY, PAD = (f"https://{name}.hearth.lan" for name in ("chat", "auth", "openai", "pad"))
@@ -67,10 +67,7 @@ def solo() -> Iterator[Solo]:
     subprocess.run(["make", "--silent", ".lab/vault_pass"], cwd=ROOT, check=True)
     folder = LAB / "inventories" / "sign-on"
     shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(ROOT / "inventories" / "lab", folder, ignore=shutil.ignore_patterns("vault.yml"))
-    main = folder / "group_vars" / "all" / "main.yml"
-    text = main.read_text().replace("../../tests/lab", str(ROOT / "tests" / "lab"))
-    main.write_text(text.replace("(inventory_dir ~ '/../../.lab') | realpath", f"'{LAB}'"))
+    lab_variables(folder)
     solo = {
         "ansible_host": SOLO,
         "stacks": ["ollama", "litellm", "openwebui", "rustpad", "authentik", "traefik"],

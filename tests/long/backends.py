@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from ..e2e.conftest import BIN, LAB, ROOT, Dumper, Platform
+from ..e2e.conftest import BIN, ROOT, Dumper, Platform, lab_variables
 from ..lab import table
 from .load import at
 
@@ -103,11 +103,7 @@ def prepared(folder: Path, hosts: Sequence[str]) -> Backends:
     """The hosts, and the lab's variables in the folder of an inventory that is to be written."""
     subprocess.run([BIN / "python", "-m", "tests.lab", "up", *hosts], cwd=ROOT, check=True)
     subprocess.run(["make", "--silent", ".lab/vault_pass"], cwd=ROOT, check=True)
-    source = ROOT / "inventories" / "lab" / "group_vars" / "all" / "main.yml"
-    main = folder / "group_vars" / "all" / "main.yml"
-    main.parent.mkdir(parents=True)
-    text = source.read_text().replace("../../tests/lab", str(ROOT / "tests" / "lab"))
-    main.write_text(text.replace("(inventory_dir ~ '/../../.lab') | realpath", f"'{LAB}'"))
+    lab_variables(folder)
     return Backends(folder)
 
 

@@ -25,7 +25,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ..e2e.conftest import BIN, GPU_2, LAB, ROOT, Dumper, Platform, Run
+from ..e2e.conftest import BIN, GPU_2, LAB, ROOT, Dumper, Platform, Run, lab_variables
 from ..lab import ssh, table
 from .gateway import Solo, whole_platform
 
@@ -187,11 +187,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Long]:
     subprocess.run([BIN / "python", "-m", "tests.lab", "up", HOST], cwd=ROOT, check=True)
     subprocess.run(["make", "--silent", ".lab/vault_pass"], cwd=ROOT, check=True)
     folder = tmp_path_factory.mktemp("inventory")
-    source = ROOT / "inventories" / "lab" / "group_vars" / "all" / "main.yml"
-    main = folder / "group_vars" / "all" / "main.yml"
-    main.parent.mkdir(parents=True)
-    text = source.read_text().replace("../../tests/lab", str(ROOT / "tests" / "lab"))
-    main.write_text(text.replace("(inventory_dir ~ '/../../.lab') | realpath", f"'{LAB}'"))
+    lab_variables(folder)
     inventory = {
         # Only looked at: a gateway on another host is why ollama publishes its port, and admits that host alone. It is
         # this machine that asks.

@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from ..e2e.conftest import BIN, LAB, ROOT, Dumper, Platform
+from ..e2e.conftest import BIN, LAB, ROOT, Dumper, Platform, lab_variables
 from ..lab import table
 from .load import at
 
@@ -67,12 +67,8 @@ def on_solo(folder: Path) -> Iterator[Solo]:
     """The host, emptied, with an inventory in a folder to be written; its names resolve in this process meanwhile."""
     subprocess.run([BIN / "python", "-m", "tests.lab", "up", HOST], cwd=ROOT, check=True)
     subprocess.run(["make", "--silent", ".lab/vault_pass"], cwd=ROOT, check=True)
-    source = ROOT / "inventories" / "lab" / "group_vars" / "all" / "main.yml"
     inventory = folder / "inventory"
-    main = inventory / "group_vars" / "all" / "main.yml"
-    main.parent.mkdir(parents=True)
-    text = source.read_text().replace("../../tests/lab", str(ROOT / "tests" / "lab"))
-    main.write_text(text.replace("(inventory_dir ~ '/../../.lab') | realpath", f"'{LAB}'"))
+    lab_variables(inventory)
     found = Solo(inventory)
     found.clear(HOST)
     try:

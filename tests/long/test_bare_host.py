@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ..e2e.conftest import BIN, LAB, ROOT, Dumper, Platform
+from ..e2e.conftest import BIN, ROOT, Dumper, Platform, lab_variables
 from ..lab import table
 
 pytestmark = pytest.mark.lab
@@ -31,11 +31,7 @@ def bare(tmp_path: Path) -> Iterator[Platform]:
     lab = [BIN / "python", "-m", "tests.lab"]
     subprocess.run([*lab, "up", HOST], cwd=ROOT, check=True)
     subprocess.run(["make", "--silent", ".lab/vault_pass"], cwd=ROOT, check=True)
-    source = ROOT / "inventories" / "lab" / "group_vars" / "all" / "main.yml"
-    main = tmp_path / "group_vars" / "all" / "main.yml"
-    main.parent.mkdir(parents=True)
-    text = source.read_text().replace("../../tests/lab", str(ROOT / "tests" / "lab"))
-    main.write_text(text.replace("(inventory_dir ~ '/../../.lab') | realpath", f"'{LAB}'"))
+    lab_variables(tmp_path)
     host = {"ansible_host": table.hosts()[HOST].address, "stacks": STACKS}
     groups = {"trusted": {"hosts": {HOST: host}}, "compute": {"hosts": {HOST: {}}}}
     (tmp_path / "hosts.yml").write_text(yaml.dump(groups, Dumper=Dumper))

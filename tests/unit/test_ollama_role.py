@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-import jinja2
 import pytest
 import yaml
 from ansible_collections.hearth.llm.plugins.module_utils import _catalogue_cards, service_spec
+from role_template import compose
 
 ROLE = Path(__file__).parents[2] / "roles" / "ollama"
 SPEC = yaml.safe_load((ROLE / "service.yml").read_text())
@@ -19,14 +18,6 @@ OPTIONS = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())["argume
 
 def render(publish=None, volumes=(), **variables):
     """The compose file of a host, as Compose reads it."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(ROLE.parents[1] / "templates"),
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters["hearth.llm.compose_string"] = json.dumps
-    environment.filters["to_json"] = json.dumps
     service = {
         **{key: SPEC[key] for key in ("title", "description")},
         "name": "ollama",
@@ -45,8 +36,7 @@ def render(publish=None, volumes=(), **variables):
     }
     spec = service_spec.read("ollama", "hearth.llm.ollama", SPEC, OPTIONS)
     service["cards"] = _catalogue_cards.cards(spec, {**SPEC["variables"], **variables}, "gpu-1", [])
-    template = environment.from_string((ROLE / "templates/compose.yaml.j2").read_text())
-    return yaml.safe_load(template.render(service=service, **{**DEFAULTS, **SPEC["variables"], **variables}))
+    return compose(ROLE, service=service, **{**DEFAULTS, **SPEC["variables"], **variables})
 
 
 def ollama(**more):

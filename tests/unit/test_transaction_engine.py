@@ -607,7 +607,7 @@ def test_of_two_changes_of_one_service_the_later_one_stands(host):
 def test_a_change_waits_for_another_one_for_longer_than_it_takes_itself(host):
     with transaction.host_lock(host.state_dir, "another", 1, print):
         identity = job.submit(host.state_dir, host.name, host.plan(deadline=5))
-        time.sleep(6)
+        time.sleep(6)  # longer than its own deadline
     result = job.follow(host.state_dir, host.name, identity, 0, 60)["result"]
     assert result["outcome"] == "committed"
 

@@ -83,15 +83,37 @@ def beside(image, word):
 """
 
 
+def ups(monkeypatch):
+    """What each `docker compose up` names, in order.
+
+    Compose 2.26, which Debian has, takes what was started with --no-deps for something that differs, and would make all
+    replicas anew at once at the end; later ones do not, so here the argument itself is looked for.
+    """
+    started = []
+    start = Docker.start
+
+    def told(self, arguments, **options):
+        arguments = list(arguments)
+        if "up" in arguments:
+            assert "--no-deps" not in arguments
+            if "--dry-run" not in arguments:
+                started.append([name for name in arguments if name in ("svc", "before")])
+        return start(self, arguments, **options)
+
+    monkeypatch.setattr(Docker, "start", told)
+    return started
+
+
 @pytest.mark.parametrize("word", ["as before", "changed"])
 def test_replicas_that_depend_on_a_container_are_replaced_one_after_the_other(host, monkeypatch, word):
     image = f"{host.image}:1"
     assert host.deploy(plan(host, more=beside(image, "as before")))["outcome"] == "committed"
-    seen = watched(monkeypatch, host)
+    seen, started = watched(monkeypatch, host), ups(monkeypatch)
     result = host.deploy(plan(host, "two", more=beside(image, word)))
     assert result["outcome"] == "committed", result
     # The one that they depend on serves as well.
     assert seen == [(3, "unhealthy"), (3, "unhealthy")]
+    assert started.index(["before"]) < started.index(["svc"])
     assert [item["config"] for item in serving(host) if item["service"] == "svc"] == ["two", "two"]
     again = host.deploy(plan(host, "two", more=beside(image, word)))
     assert (again["changed_files"], again["recreated"]) == ([], [])

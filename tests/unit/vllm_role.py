@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import yaml
 from ansible_collections.hearth.llm.plugins.module_utils import catalogue
 from ansible_collections.hearth.llm.plugins.module_utils.inventory import Host
 from ansible_collections.hearth.llm.plugins.plugin_utils.platform_run import load_specs
+from role_template import compose
 
 ROLE = Path(__file__).resolve().parents[2] / "roles" / "vllm"
 MODEL = {"vllm_model": "Qwen/Qwen2.5-7B-Instruct"}
@@ -35,16 +34,7 @@ def container(**variables: Any) -> dict[str, Any]:
     made = platform({**MODEL, **variables})
     assert made.problems == []
     service = catalogue.instances(made.fleet, "gpu-1", "vllm")[0]
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(ROLE.parents[1] / "templates"),
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters["hearth.llm.compose_string"] = json.dumps
-    environment.filters["to_json"] = json.dumps
-    template = environment.from_string((ROLE / "templates" / "compose.yaml.j2").read_text())
     defaults = yaml.safe_load((ROLE / "defaults" / "main.yml").read_text())
-    text = template.render(service=service, **{**defaults, **service["variables"], **variables})
-    found: dict[str, Any] = yaml.safe_load(text)["services"]["vllm"]
+    made_of = {**defaults, **service["variables"], **variables}
+    found: dict[str, Any] = compose(ROLE, service=service, **made_of)["services"]["vllm"]
     return found

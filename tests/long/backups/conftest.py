@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 import yaml
 
-from ...e2e.conftest import BIN, EDGE, GPU_1, LAB, ROOT
+from ...e2e.conftest import BIN, EDGE, GPU_1, LAB, ROOT, lab_variables
 from .people import People
 
 STACKS = {
@@ -52,10 +52,7 @@ def people() -> Iterator[People]:
     subprocess.run(["make", "--silent", ".lab/vault_pass"], cwd=ROOT, check=True)
     folder = LAB / "inventories" / "backups"
     shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(ROOT / "inventories" / "lab", folder, ignore=shutil.ignore_patterns("vault.yml"))
-    main = folder / "group_vars" / "all" / "main.yml"
-    text = main.read_text().replace("../../tests/lab", str(ROOT / "tests" / "lab"))
-    main.write_text(text.replace("(inventory_dir ~ '/../../.lab') | realpath", f"'{LAB}'"))
+    lab_variables(folder)
     (folder / "hosts.yml").write_text(yaml.safe_dump(inventory()))
     found = People(folder, folder / "ca.crt")
     for host in STACKS:
