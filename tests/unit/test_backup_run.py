@@ -249,7 +249,8 @@ def test_restic_killed_halfway_leaves_no_snapshot_and_the_next_run_goes_on(host)
         env={**repository.environment, "GOMAXPROCS": "1"},
         stdout=subprocess.DEVNULL,
     )
-    wait_for(lambda: any((host.repository / "locks").iterdir()))
+    # A lock is named by its hash once it is written; before that it is a file which nothing takes for a lock.
+    wait_for(lambda: any(len(item.name) == 64 for item in (host.repository / "locks").iterdir()))
     process.kill()
     process.wait()
     assert host.snapshots() == []
