@@ -20,7 +20,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ..module_utils import catalogue, job, off
-from ..module_utils._catalogue_backups import saves
+from ..module_utils._catalogue_backups import saved_data, saves
 from ..module_utils._waiting import folder as waiting_folder
 from ..module_utils.digest import digest
 from ..module_utils.versions import with_versions
@@ -210,9 +210,13 @@ def waiting_plan(service: Mapping[str, Any]) -> dict[str, Any] | None:
     if not saves(service):
         return None
     data = [
-        {"name": name, **{key: item[key] for key in ("place", "container", "restore")}}
-        for name, item in service["data"].items()
-        if item["save"] == "dump" and not item["replaceable"]
+        {
+            "name": name,
+            **{key: item[key] for key in ("place", "container", "restore")},
+            "regain": platform_run.role_program(service["role"], item["regain"]) if item["regain"] else None,
+        }
+        for name, item in saved_data(service).items()
+        if item["save"] == "dump" or item["regain"]
     ]
     return {"folder": waiting_folder(os.path.dirname(service["data_dir"]), service["name"]), "data": data}
 

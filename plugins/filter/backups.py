@@ -7,15 +7,21 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible_collections.hearth.llm.plugins.module_utils import view_backups
-from ansible_collections.hearth.llm.plugins.plugin_utils.platform_run import role_folder
+from ansible_collections.hearth.llm.plugins.plugin_utils.platform_run import role_program
 
 
 def backup_plan(fleet: Mapping[str, Any], host: str) -> dict[str, Any]:
-    """view_backups.plan, with the text of each service's program for the drill in place of its file's name."""
+    """view_backups.plan, with the text of each of a role's programs in place of its file's name."""
     found = view_backups.plan(fleet, host)
-    for drill in (service["drill"] for service in found["services"] if service["drill"]):
-        file = role_folder(drill.pop("role")) / "files" / drill["program"]
-        drill["program"] = file.read_text(encoding="utf-8")
+    for service in found["services"]:
+        role = service.pop("role")
+        if service["drill"]:
+            service["drill"] = {
+                **service["drill"],
+                "program": role_program(role, service["drill"]["program"]),
+            }
+        for item in (item for item in service["data"] if item["regain"]):
+            item["regain"] = role_program(role, item["regain"])
     return found
 
 

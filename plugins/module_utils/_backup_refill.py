@@ -65,7 +65,12 @@ class Refill:
                 f"the snapshot {snapshot.id} has {', '.join(sorted(unknown))}, which {self.name} has no place for",
                 "use the release of Hearth that saved it",
             )
-        filled = [place.place for place in self._places().values() if not place.is_empty()]
+        joined = {item["name"] for item in self.service["data"] if item["regain"]}
+        filled = [
+            place.place
+            for name, place in self._places().items()
+            if name not in joined and not place.is_empty()
+        ]
         if filled and not self.status.service(self.name).get("refilled"):
             raise Trouble(f"{', '.join(filled)} is not empty, and nothing is put over data", "move it away")
 
@@ -93,6 +98,9 @@ class Refill:
             source = found.get(item["name"])
             if source is not None and item["save"] == "dump":
                 shutil.move(source, os.path.join(waiting, f"{item['name']}.dump"))
+            elif source is not None and item["regain"]:
+                shutil.rmtree(os.path.join(waiting, item["name"]), ignore_errors=True)
+                shutil.move(source, os.path.join(waiting, item["name"]))
             elif source is not None:
                 self._fill(item["place"], source)
 

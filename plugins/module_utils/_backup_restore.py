@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -60,7 +60,7 @@ class Restore:
                 f"playbooks/deploy-stacks.yml --tags {self.name}, then again",
             )
         refuse_version(self.plan["state_dir"], self.service, snapshot)
-        for place in self._places().values():
+        for place in self._aside():
             if os.path.ismount(place):
                 raise Trouble(
                     f"{place} is a mount point, which cannot be put aside",
@@ -71,7 +71,7 @@ class Restore:
                     f"{place}{_ASIDE} is in the way", "move it away, or delete it if nobody needs it"
                 )
         if confirmed != self.name:
-            newest = max((_newest(place) for place in self._places().values()), default=0.0)
+            newest = max((_newest(place) for place in self._aside()), default=0.0)
             newer = "newer" if newest > snapshot.time else "older"
             raise Trouble(
                 f"what {self.name} has here (last written {time.strftime('%Y-%m-%d %H:%M', time.localtime(newest))},"
@@ -109,19 +109,30 @@ class Restore:
             )
         return {name: str(place.path) for name, place in places.items()}
 
-    def _replace(self, found: Mapping[str, str]) -> None:
+    def _aside(self, names: Collection[str] | None = None) -> list[str]:
+        """The directories of these data that are put aside, of all without names; what is joined goes over nothing."""
         places = self._places()
-        self._mark([places[name] for name in found], proven=False)
+        return [
+            places[item["name"]]
+            for item in self.service["data"]
+            if not item["regain"] and (names is None or item["name"] in names)
+        ]
+
+    def _replace(self, found: Mapping[str, str]) -> None:
+        places, put_aside = self._places(), self._aside(found)
+        self._mark(put_aside, proven=False)
         try:
             self.say(f"{self.name}: stops it")
             stop_all(self.docker, self.name)
-            dumps = []
+            loaded = []
             for name, source in found.items():
                 item = next(item for item in self.service["data"] if item["name"] == name)
-                aside(places[name], None if item["save"] == "dump" else source)
-                if item["save"] == "dump":
-                    dumps.append((item, source))
-            for item, source in dumps:
+                is_loaded = item["save"] == "dump" or item["regain"]
+                if not item["regain"]:
+                    aside(places[name], None if is_loaded else source)
+                if is_loaded:
+                    loaded.append((item, source))
+            for item, source in loaded:
                 attempt(self.docker, self.service, self.say).load(item, source)
             self._up()
         except (Failure, EngineError, OSError, Trouble) as problem:
@@ -131,7 +142,7 @@ class Restore:
                 f"{self.name} did not get healthy on the snapshot ({problem}); what was there before runs again",
                 f"docker compose -p {self.name} logs; another snapshot: hearth-backup list {self.name}",
             ) from problem
-        self._mark([places[name] for name in found], proven=True)
+        self._mark(put_aside, proven=True)
         recover(self.docker, self.marker, self.plan, self.say)
         self.say(f"{self.name}: restored, and healthy")
 

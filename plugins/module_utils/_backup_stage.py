@@ -27,6 +27,7 @@ from typing import Any
 from . import _backup_content, _durable
 from ._copies import Place, gib
 from ._docker import PROJECT_LABEL, SERVICE_LABEL, Docker, EngineError, environment
+from ._regain import RegainError, left_out
 from ._restic import Trouble
 from ._state import running_versions
 
@@ -218,7 +219,14 @@ class Stage:
         return {"paused_seconds": seconds}
 
     def _files(self, item: Mapping[str, Any]) -> dict[str, Any]:
-        return self._plain(item, self._place(item))
+        place = self._place(item)
+        if item["regain"]:
+            try:
+                self.found.excludes += left_out(item["regain"], place)
+            except RegainError as problem:
+                text = f"what of {place} can be had again is not known: {problem}"
+                raise Trouble(text, f"docker compose -p {self.name} logs") from problem
+        return self._plain(item, place)
 
     def _plain(self, item: Mapping[str, Any], place: str) -> dict[str, Any]:
         """Files as they lie, but the databases among them: where they lie, or linked to from here."""

@@ -13,8 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from ._copies import Place
 from ._docker import PROJECT_LABEL, Answer, Docker, EngineError, compose, stop
 from ._health import BAD, GOOD, Verdict, culprit, judge
+from ._regain import RegainError, join
 
 LOG_LINES = 20
 
@@ -110,11 +112,11 @@ class BringUp:
             raise Failure(message, container=service, exit_code=answer.code)
 
     def load(self, item: Mapping[str, Any], source: str) -> None:
-        """Start the container of a data alone, and give it the dump in the file `source`.
+        """Start the container of a data alone, and give it the dump in the file `source`, or what `regain` saved there.
 
-        item: {name, container, restore (argv)}. Raises Failure.
+        item: {name, place, container, restore (argv), regain}. Raises Failure.
         """
-        self.say(f"loads the dump of {item['name']}")
+        self.say(f"loads {item['name']}")
         self.up("--no-deps", item["container"])
         while True:
             found = [
@@ -125,6 +127,14 @@ class BringUp:
             if time.monotonic() > self.until:
                 raise Failure(f"{item['container']} does not get healthy", container=item["container"])
             time.sleep(_POLL)
+        if item["regain"]:
+            try:
+                place = str(Place(self.docker, item["place"], "").path)
+                join(item["regain"], source, place, str(found[0]["id"]), self.say)
+            except RegainError as problem:
+                text = f"what was saved of {item['name']} cannot be joined with what is there"
+                raise Failure(f"{text}: {self.masked(str(problem))}") from problem
+            return
         with open(source, "rb") as file:
             answer = self.docker.call(
                 "exec", "-i", found[0]["id"], *item["restore"], timeout=None, stdin=file

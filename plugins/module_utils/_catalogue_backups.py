@@ -56,7 +56,12 @@ def backups_of(
 
 def saves(service: Mapping[str, Any]) -> bool:
     """Whether a service has data that a backup takes."""
-    return bool(service["saved"]) or any(not item["replaceable"] for item in service["data"].values())
+    return bool(service["saved"] or saved_data(service))
+
+
+def saved_data(service: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Those of a service's data that a backup takes, whole or in part, by name."""
+    return {name: item for name, item in service["data"].items() if item["regain"] or not item["replaceable"]}
 
 
 def _default(host: str, nearest: Sequence[str]) -> list[dict[str, Any]]:

@@ -100,6 +100,7 @@ def instance(
                 "dump": list(item.dump),
                 "restore": list(item.restore),
                 "replaceable": item.replaceable,
+                "regain": item.regain,
                 "save": item.save,
                 "databases": list(item.databases),
             }

@@ -3,6 +3,7 @@
 
     <waiting>/               made by who put the service's data in place (hearth-backup refill), gone once it is healthy
     <waiting>/<name>.dump    loaded before anything else of the service starts, then deleted
+    <waiting>/<name>         as well: what was saved of data of which most can be had again
 
 The service then starts on them as on its own: they are of its version, and the backup is the copy to go back to.
 Part of the program that stays on hosts (see transaction.py): standard library only, Python 3.9 and newer.
@@ -27,7 +28,7 @@ def folder(data_dir: str, service: str) -> str:
 
 
 class Waiting:
-    """A plan's `waiting`: {folder, data: [{name, place, container, restore}]}, or null."""
+    """A plan's `waiting`: {folder, data: [{name, place, container, restore, regain}]}, or null."""
 
     def __init__(self, plan: Mapping[str, Any], docker: Docker) -> None:
         found = plan.get("waiting") or {"folder": "", "data": []}
@@ -46,8 +47,12 @@ class Waiting:
     def load(self, bring_up: Callable[[], BringUp]) -> None:
         """Give each database its dump. A dump that is still there was not loaded whole. Raises Failure."""
         for item in self.data:
-            dump = os.path.join(self.folder, f"{item['name']}.dump")
-            if os.path.exists(dump):
+            kept = os.path.join(self.folder, item["name"])
+            dump = f"{kept}.dump"
+            if item["regain"] and os.path.exists(kept):
+                bring_up().load(item, kept)
+                shutil.rmtree(kept)
+            elif os.path.exists(dump):
                 Place(self.docker, item["place"], self.images[item["container"]]).empty()
                 bring_up().load(item, dump)
                 os.unlink(dump)

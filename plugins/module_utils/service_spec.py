@@ -202,6 +202,7 @@ class Data:
 
     container: whose data it is. dump, restore: commands (argv) in that container, of which the first writes the data to
     its standard output and the second reads it from its standard input. replaceable: can be had again from elsewhere.
+    regain: the program of files/ that tells what of replaceable data cannot, and gets the rest (docs/backups.md).
     save: how a backup takes it, one of SAVES (docs/backups.md). databases: of `sqlite` the files that are databases,
     of which the first is always there.
     """
@@ -213,6 +214,7 @@ class Data:
     dump: tuple[str, ...] = ()
     restore: tuple[str, ...] = ()
     replaceable: bool = False
+    regain: str | None = None
     save: str = "files"
     databases: tuple[str, ...] = ()
 
@@ -499,10 +501,6 @@ def _check_data(spec: ServiceSpec) -> None:
     for name, item in spec.data.items():
         if item.container is not None and item.container not in spec.images:
             raise SpecError(f"{spec.name}: data.{name}.container names {item.container}, not in images")
-        if bool(item.dump) != bool(item.restore):
-            raise SpecError(f"{spec.name}: data.{name} has one of dump and restore; it takes both")
-        if item.dump and item.container is None:
-            raise SpecError(f"{spec.name}: data.{name}.dump needs data.{name}.container to run in")
         _check_save(f"{spec.name}: data.{name}", item)
     for path in (*spec.saved, *(path for item in spec.data.values() for path in item.databases)):
         if not _PLAIN_PATH.match(path) or ".." in path.split("/"):
@@ -520,6 +518,12 @@ def _check_data(spec: ServiceSpec) -> None:
 
 
 def _check_save(where: str, item: Data) -> None:
+    if bool(item.dump) != bool(item.restore):
+        raise SpecError(f"{where} has one of dump and restore; it takes both")
+    if item.dump and item.container is None:
+        raise SpecError(f"{where}.dump needs {where.partition(' ')[2]}.container to run in")
+    if item.regain and not (item.replaceable and item.container and item.save == "files"):
+        raise SpecError(f"{where}.regain is for replaceable files of a container")
     if item.save not in SAVES:
         raise SpecError(f"{where}.save is {item.save!r}, expected one of {', '.join(SAVES)}")
     if (item.save == "dump") != bool(item.dump):

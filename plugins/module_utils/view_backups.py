@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ._catalogue_backups import saves
+from ._catalogue_backups import saved_data, saves
 from .catalogue import instances
 from .secrets import variable_part
 
@@ -17,10 +17,11 @@ def plan(fleet: Mapping[str, Any], host: str) -> dict[str, Any]:
     {host, state_dir, data_dir, stacks: [names of all that it runs], key: the secret's name,
     repositories: [{name, kind, place, append_only, host, account}], together: those that it is in,
     follows: [{host, account}] that are saved when it says so,
-    services: [{name, title, versions, reversible, stack_dir, deadline, images: {container: reference},
-    drill: null or {container, port, program: the file's name, role},
-    data: [{name, place, container, save, databases, dump, restore}]}]}, in deploy order. Data that can be had again
-    from elsewhere are not among them. A data's `place` is a directory, or the name of a volume.
+    services: [{name, role, title, versions, reversible, stack_dir, deadline, images: {container: reference},
+    drill: null or {container, port, program: the file's name},
+    data: [{name, place, container, save, databases, dump, restore, regain: null or the file's name}]}]}, in deploy
+    order. Data of which all can be had again from elsewhere are not among them. A data's `place` is a directory, or the
+    name of a volume.
     """
     settings = fleet["hosts"][host]
     directories = settings["directories"]
@@ -92,16 +93,25 @@ def _service(service: Mapping[str, Any]) -> dict[str, Any]:
         {
             "name": name,
             "place": item["place"],
-            **{key: item[key] for key in ("container", "save", "databases", "dump", "restore")},
+            **{key: item[key] for key in ("container", "save", "databases", "dump", "restore", "regain")},
         }
-        for name, item in service["data"].items()
-        if not item["replaceable"]
+        for name, item in saved_data(service).items()
     ]
-    plain: dict[str, Any] = {"container": None, "save": "files", "databases": [], "dump": [], "restore": []}
+    plain: dict[str, Any] = {
+        "container": None,
+        "save": "files",
+        "databases": [],
+        "dump": [],
+        "restore": [],
+        "regain": None,
+    }
     data += [{"name": name, "place": f"{service['data_dir']}/{name}", **plain} for name in service["saved"]]
     return {
-        **{key: service[key] for key in ("name", "title", "versions", "images", "stack_dir", "deadline")},
+        **{
+            key: service[key]
+            for key in ("name", "role", "title", "versions", "images", "stack_dir", "deadline")
+        },
         "reversible": service["update"]["reversible"],
-        "drill": {**service["drill"], "role": service["role"]} if service["drill"] else None,
+        "drill": service["drill"] or None,
         "data": data,
     }

@@ -64,6 +64,14 @@ def role_folder(role: str) -> Path:
     return Path(role) if name == role else ROOT / "roles" / name
 
 
+def role_program(role: str, name: str) -> str:
+    """The text of a program in the files/ of a service's role."""
+    file = role_folder(role) / "files" / name
+    if not file.is_file():
+        raise AnsibleError(f"{file}: there is no such program")
+    return file.read_text(encoding="utf-8")
+
+
 def _options(role: Path) -> dict[str, Any]:
     file = role / "meta" / "argument_specs.yml"
     return _yaml(file)["argument_specs"]["main"].get("options", {}) if file.is_file() else {}

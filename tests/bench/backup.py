@@ -74,7 +74,7 @@ class Bench:
         self.restic("init")
 
     def plan(self) -> dict[str, object]:
-        plain = {"container": None, "dump": [], "restore": []}
+        plain = {"container": None, "dump": [], "restore": [], "regain": None}
         data = [
             {**plain, "name": "files", "place": str(self.data / "files"), "save": "files", "databases": []},
             {

@@ -67,15 +67,18 @@ def new_repository(folder: Path) -> Path:
 
 
 def need_restic() -> None:
-    """Restic from the distribution, where the tests may install it; and root, whose work backups are."""
+    """Restic, and root, whose work backups are."""
     if os.geteuid():
         pytest.skip("backups read and give away files of other accounts, so these tests need root")
-    if shutil.which("restic"):
-        return
-    if shutil.which("apt-get"):
-        subprocess.run(["apt-get", "install", "-qq", "-y", "restic"], capture_output=True, check=False)
-    if not shutil.which("restic"):
-        pytest.skip("there is no restic on this machine: apt-get install restic")
+    need("restic")
+
+
+def need(program: str) -> None:
+    """A program from the distribution's package of that name, where the tests may install it."""
+    if not shutil.which(program) and shutil.which("apt-get"):
+        subprocess.run(["apt-get", "install", "-qq", "-y", program], capture_output=True, check=False)
+    if not shutil.which(program):
+        pytest.skip(f"there is no {program} on this machine: apt-get install {program}")
 
 
 def cheap_key(repository: Path, password: str) -> None:
@@ -152,7 +155,7 @@ class BackupHost:
         return {**row, "host": None, "account": None, "address": None}
 
     def service(self):
-        plain = {"container": None, "databases": [], "dump": [], "restore": []}
+        plain = {"container": None, "databases": [], "dump": [], "restore": [], "regain": None}
         rows = [
             ("files", {"save": "files"}),
             ("pads", {"save": "sqlite", "databases": ["pads.db"], "container": "store"}),

@@ -16,8 +16,9 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.hearth.llm.plugins.module_utils import _durable, backup, backup_program
+from ansible_collections.hearth.llm.plugins.module_utils._backup_snapshot import moment
 from ansible_collections.hearth.llm.plugins.module_utils._restic import Trouble
-from backup_host import BackupHost, new_repository
+from backup_host import BackupHost, need, new_repository
 
 pytestmark = pytest.mark.restic
 
@@ -154,14 +155,22 @@ def test_a_repository_that_cannot_be_reached_is_named_and_the_others_get_theirs(
     assert list(host.backup().status.services["store"]["saved"]) == ["disk"]
 
 
-def test_a_clock_that_jumped_back_costs_no_snapshot(host, monkeypatch):
+@pytest.mark.parametrize("jump", ["-30d", "+40d"])
+def test_a_clock_that_jumped_costs_no_snapshot(host, jump):
+    need("faketime")
     host.plan["keep"] = {"daily": 1, "weekly": 0, "monthly": 0}
     assert host.run() == []
-    now = time.time
-    monkeypatch.setattr(time, "time", lambda: now() - 30 * 86400)
-    assert "from the future" in only(host.run())
-    monkeypatch.undo()
-    assert len(host.snapshots()) == 2
+    command, environment = as_a_program(host)
+    jumped = subprocess.run(
+        ["faketime", "-f", jump, *command], env=environment, capture_output=True, text=True, check=False
+    )
+    between = host.snapshots()
+    assert len(between) == 2, "nothing was forgotten"
+    # Whichever of both runs finds a snapshot that is younger than its clock says that the clock is wrong.
+    problems = [jumped.stderr, *host.run()]
+    assert any("has a snapshot from the future, so nothing is forgotten there" in text for text in problems)
+    right = [item for item in between if abs(moment(item["time"]) - time.time()) < 86400]
+    assert [item for item in host.snapshots() if item in right] == right
     host.change()
     host.restore()
     assert host.texts() == ["one"]
@@ -211,16 +220,21 @@ def test_a_repository_that_vanished_is_not_begun_again_unasked(host):
     assert host.run() == []
 
 
-def test_a_run_that_is_killed_leaves_no_lock_no_snapshot_and_nothing_frozen(host):
-    host.row("rows")["dump"] = ["sh", "-c", "sleep 60"]
+def as_a_program(host):
+    """(the command of a run as the timer has it, its environment)."""
     host.backup()  # writes the configuration
     program = host.root / "hearth-backup"
     program.write_bytes(backup_program.program())
-    arguments = [sys.executable, str(program), "--config", str(host.root / "etc" / "config.json"), "run"]
-    path = f"{host.engine}:{os.environ['PATH']}"
-    process = subprocess.Popen(arguments, env={**os.environ, "PATH": path}, start_new_session=True)
+    command = [sys.executable, str(program), "--config", str(host.root / "etc" / "config.json"), "run"]
+    return command, {**os.environ, "PATH": f"{host.engine}:{os.environ['PATH']}"}
+
+
+def test_a_run_that_is_killed_leaves_no_lock_no_snapshot_and_nothing_frozen(host):
+    host.row("rows")["dump"] = ["sh", "-c", "sleep 60"]
+    arguments, environment = as_a_program(host)
+    process = subprocess.Popen(arguments, env=environment, start_new_session=True)
     wait_for(lambda: any(call.startswith("exec") for call in host.calls()))
-    second = subprocess.run(arguments, env={**os.environ, "PATH": path}, capture_output=True, check=False)
+    second = subprocess.run(arguments, env=environment, capture_output=True, check=False)
     assert second.returncode == backup.BUSY
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()

@@ -376,6 +376,7 @@ def test_data_say_where_they_are_and_how_they_are_dumped():
         "db": {
             "place": "/srv/docker/gate/db",
             "replaceable": False,
+            "regain": None,
             "save": "dump",
             "databases": [],
             **pump,
@@ -392,6 +393,7 @@ def test_data_say_where_they_are_and_how_they_are_dumped():
     [
         ({"data": {"db": {"dump": ["x"]}}}, "takes both"),
         ({"data": {"db": {"dump": ["x"], "restore": ["y"]}}}, "needs data.db.container"),
+        ({"data": {"db": {"container": "gate", "regain": "db.py"}}}, "regain is for replaceable files"),
         ({"data": {"db": {"container": "none"}}}, "not in images"),
         ({"update": {"reversible": False, "why": "x"}}, "data that it is about"),
         ({"update": {"versions": {"gate_version": {"path": "leap"}}}}, "path is none of"),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.hearth.llm.plugins.filter.backups import backup_plan
 from ansible_collections.hearth.llm.plugins.module_utils import catalogue, view_backups
 from ansible_collections.hearth.llm.plugins.module_utils.service_spec import SpecError, read
+from ansible_collections.hearth.llm.plugins.plugin_utils.platform_run import load_specs
 from fleet import MODEL, host, resolved, specs, two_hosts
 
 STORE = {
@@ -115,11 +117,32 @@ def test_the_program_is_told_what_to_save_and_not_what_can_be_had_again():
     assert service["versions"] == {"store": "6"}
 
 
+def test_what_most_of_can_be_had_again_is_saved_with_the_program_that_knows_it():
+    data = {"cache": {"replaceable": True, "container": "store", "regain": "cache.py"}}
+    kinds = {**specs(), "store": read("store", "test.store", {**STORE, "data": data, "saved": []}, {})}
+    fleet = catalogue.resolve(kinds, pair()).fleet
+    (service,) = view_backups.plan(fleet, "gpu-1")["services"]
+    assert [(item["name"], item["save"], item["regain"]) for item in service["data"]] == [
+        ("cache", "files", "cache.py")
+    ]
+    assert fleet["hosts"]["gpu-1"]["backups"]["key"] == "backups_key_gpu_1"
+
+
+def test_ollama_brings_programs_that_python_takes():
+    """As the filter hands them to hosts: the text, not the file's name."""
+    platform = catalogue.resolve(load_specs([]), [host("gpu-1", ["compute"], "10.0.0.2", ["ollama"])])
+    (service,) = backup_plan(platform.fleet, "gpu-1")["services"]
+    (models,) = service["data"]
+    for program, word in ((models["regain"], "left-out"), (service["drill"]["program"], "api/tags")):
+        compile(program, "program", "exec")
+        assert word in program
+
+
 def test_a_service_brings_a_program_for_the_drill_from_its_role():
     drill = {"container": "store", "port": 80, "program": "drill.py"}
     kinds = {**specs(), "store": read("store", "test.store", {**STORE, "drill": drill}, {})}
     (service,) = view_backups.plan(catalogue.resolve(kinds, pair()).fleet, "edge")["services"]
-    assert service["drill"] == {**drill, "role": "test.store"}
+    assert (service["drill"], service["role"]) == (drill, "test.store")
     with pytest.raises(SpecError, match="drill.container names other"):
         read("store", "test.store", {**STORE, "drill": {**drill, "container": "other"}}, {})
     with pytest.raises(SpecError, match="drill has the keys"):

@@ -23,6 +23,7 @@ SERVICE = {
             "dump": ["dump"],
             "restore": ["load"],
             "replaceable": False,
+            "regain": None,
         },
         "files": {"place": "/d/files", "container": None, "dump": [], "restore": [], "replaceable": False},
         "cache": {"place": "/d/cache", "container": None, "dump": [], "restore": [], "replaceable": True},

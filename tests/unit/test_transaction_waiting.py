@@ -16,7 +16,7 @@ def refilled(service, **item):
     """A plan for a host where data from a backup wait for the service's first start."""
     waiting = service.host.root / "waiting" / service.host.name
     os.makedirs(waiting)
-    data = {"name": "db", "place": service.place, "container": "svc", "restore": [], **item}
+    data = {"name": "db", "place": service.place, "container": "svc", "restore": [], "regain": None, **item}
     return waiting, {**service.plan(1), "waiting": {"folder": str(waiting), "data": [data]}}
 
 
@@ -51,6 +51,23 @@ def test_a_dump_that_is_refused_is_there_for_the_next_attempt(service):
     plan["waiting"]["data"][0]["restore"] = LOADS
     assert service.host.deploy(plan)["outcome"] == "committed"
     assert (Path(service.place) / "told").read_text() == "all my rows"
+
+
+@in_a_directory
+def test_what_can_be_had_again_is_joined_with_what_is_there(service):
+    os.makedirs(service.place)
+    (Path(service.place) / "mine").write_text("there before")
+    program = (
+        "import pathlib, sys; _command, saved, place, _container = sys.argv[1:];"
+        " pathlib.Path(place, 'got').write_text(pathlib.Path(saved, 'list').read_text())"
+    )
+    waiting, plan = refilled(service, regain=program)
+    (waiting / "db").mkdir()
+    (waiting / "db" / "list").write_text("one")
+    assert service.host.deploy(plan)["outcome"] == "committed"
+    found = {path.name: path.read_text() for path in Path(service.place).iterdir()}
+    assert found.items() >= {"mine": "there before", "got": "one"}.items()
+    assert not waiting.exists()
 
 
 @in_a_directory

@@ -4,19 +4,36 @@ from __future__ import annotations
 
 import http.client
 import json
+import shutil
 import ssl
 import subprocess
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ...e2e.conftest import BIN, EDGE, GPU_1, ROOT, Platform
+import yaml
+
+from ...e2e.conftest import BIN, EDGE, GPU_1, ROOT, Platform, lab_variables
 from ...e2e.signed_in import cookie_headers
+from ...lab import table
 from ...lab.websocket import WebSocket
+from ..load import at
 
 DOMAIN = "hearth.lan"
 FILES = "open-webui_files"
+STACKS = {
+    "edge": ["bind9", "authentik", "litellm", "openwebui", "rustpad", "traefik"],
+    "gpu-1": ["ollama", "qdrant"],
+}
+RECORD = {"name": "nas", "type": "A", "value": "192.168.1.9"}
+MODEL = ROOT / "tests" / "lab" / "model"
+REGISTRY = MODEL / "registry.py"
+MODEL_PULLED = f"{table.hosts()['outsider'].address}:5055/library/tiny:latest"
+MODEL_MADE = "heron:latest"
+MODELS = {"tiny:latest", "embedding:latest", MODEL_PULLED, MODEL_MADE}
 
 
 class People(Platform):
@@ -162,12 +179,77 @@ class People(Platform):
         )
         return json.loads(done.stdout)["result"]
 
-    def models(self) -> list[str]:
+    def models(self) -> set[str]:
         listed = self.ssh("gpu-1", "docker exec ollama ollama list")
-        return [line.split(":")[0] for line in listed.splitlines()[1:]]
+        return {line.split()[0] for line in listed.splitlines()[1:]}
+
+    def brings_models(self) -> None:
+        """By hand: pull MODEL_PULLED from a registry on `outsider`, and make MODEL_MADE of a file."""
+        self.lab("up", "outsider")
+        self.ssh("outsider", "systemctl stop registry 2>/dev/null; rm -rf /root/models; mkdir /root/models")
+        reach = f"{BIN / 'python'} -m tests.lab ssh"
+        store = "/srv/docker/ollama/models/models"
+        copy = f"{reach} gpu-1 'tar -C {store} -c .' | {reach} outsider 'tar -C /root/models -x'"
+        subprocess.run(["bash", "-o", "pipefail", "-c", copy], cwd=ROOT, check=True)
+        self.ssh("outsider", f"cat > /root/registry.py <<'END'\n{REGISTRY.read_text()}\nEND\n")
+        serve = "python3 /root/registry.py /root/models --host 0.0.0.0 --port 5055"
+        self.ssh("outsider", f"systemd-run --quiet --unit=registry {serve}")
+        pull = f"docker exec ollama ollama pull --insecure http://{MODEL_PULLED}"
+        self.ssh("gpu-1", f"for i in 1 2 3 4 5; do {pull} && exit; sleep 1; done; exit 1")
+        made = "FROM embedding\nSYSTEM You are a heron."
+        self.ssh(
+            "gpu-1",
+            f"docker exec -i ollama sh -c 'cat >/tmp/M; ollama create heron -f /tmp/M' <<'END'\n{made}\nEND",
+        )
 
     def status(self, host: str) -> Any:
         return json.loads(self.ssh(host, "hearth-backup status --json"))
 
     def snapshots(self, host: str) -> list[dict[str, Any]]:
         return list(json.loads(self.ssh(host, "hearth-backup list --json")))
+
+
+def inventory() -> dict[str, object]:
+    models = [
+        {
+            "name": name,
+            "source": "gguf",
+            "path": str(MODEL / file),
+            "modelfile": str(MODEL / modelfile),
+            **more,
+        }
+        for name, file, modelfile, more in (
+            ("tiny", "tiny.gguf", "Modelfile", {}),
+            ("embedding", "embedding.gguf", "embedding.Modelfile", {"kind": "embedding"}),
+        )
+    ]
+    edge = {
+        "ansible_host": EDGE,
+        "stacks": STACKS["edge"],
+        "bind9_records": [RECORD],
+        "litellm_clients": [{"name": "team"}],
+    }
+    gpu_1 = {"ansible_host": GPU_1, "stacks": STACKS["gpu-1"], "ollama_models": models}
+    return {"trusted": {"hosts": {"edge": edge}}, "compute": {"hosts": {"gpu-1": gpu_1}}}
+
+
+@contextmanager
+def platform_of_two(folder: Path) -> Iterator[People]:
+    """The platform, deployed from an inventory in a folder; its names resolve in this process while it is there."""
+    subprocess.run([BIN / "python", "-m", "tests.lab", "up", *STACKS], cwd=ROOT, check=True)
+    subprocess.run(["make", "--silent", ".lab/vault_pass"], cwd=ROOT, check=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    lab_variables(folder)
+    (folder / "hosts.yml").write_text(yaml.safe_dump(inventory()))
+    found = People(folder, folder / "ca.crt")
+    for host in STACKS:
+        found.leaves(host)
+    found.play("secrets").succeeded()
+    found.deploy().succeeded()
+    found.trust()
+    try:
+        with at(EDGE):
+            yield found
+    finally:
+        for host in STACKS:
+            found.leaves(host)

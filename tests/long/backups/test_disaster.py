@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from .people import People
+from .people import MODEL_MADE, MODEL_PULLED, MODELS, People
 
 pytestmark = pytest.mark.lab
 
@@ -28,6 +28,7 @@ def traces(people: People) -> Traces:
     chat = people.writes_a_chat(me, "herons")
     documents = [people.uploads(me, "heron.txt", HERON), people.uploads(me, "invoices.txt", BILLS)]
     people.types("shared", "remember the milk")
+    people.brings_models()
     shape = {"vectors": {"size": 2, "distance": "Cosine"}}
     people.vectors("/collections/kept", shape, "PUT")
     points = {"points": [{"id": 1, "vector": [1, 2], "payload": {"stored": "before"}}]}
@@ -49,7 +50,7 @@ def everything_reads(people: People, traces: Traces) -> None:
     assert people.completes(people.vault("litellm_client_team")) == 200
     point = people.vectors("/collections/kept/points/1")
     assert point["payload"] == {"stored": "before"}
-    assert set(people.models()) == {"tiny", "embedding"}
+    assert people.models() == MODELS
 
 
 def saves_again(people: People) -> None:
@@ -73,7 +74,9 @@ def test_the_trusted_host_is_lost_and_one_command_brings_it_back(people: People,
 def test_the_compute_host_is_lost_and_one_command_brings_it_back(people: People, traces: Traces) -> None:
     people.lose("gpu-1")
     assert people.containers("gpu-1") == {}
-    people.play("restore", "-e", "lost=gpu-1").succeeded()
+    run = people.play("restore", "-e", "lost=gpu-1").succeeded()
+    assert f"{MODEL_PULLED} is pulled" in run.output
+    assert f"{MODEL_MADE} is back" in run.output
     everything_reads(people, traces)
     saves_again(people)
 
