@@ -68,7 +68,7 @@ class ActionModule(ActionBase):
             outcome["diff"] = diffs(found.files, look["stacks"].get(name, {}).get("files", {}))
         if found.reasons and not self._task.check_mode:
             if pre_update.is_due(service, found.updates, look):
-                pre_update.save(self, service)
+                pre_update.save(self, service, task_vars)
             outcome.update(self._change(service, found, task_vars))
         found.remember(service, outcome, compares=bool(task_vars.get("hearth_compares", False)))
         return outcome

@@ -52,7 +52,10 @@ def drill(
     where = os.path.join(plan["data_dir"], ".drill", name)
     try:
         take_down(docker, project)  # what a killed drill left
-        with unpacked(snapshot, where) as found, tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        with (
+            unpacked(snapshot, where, say) as found,
+            tempfile.NamedTemporaryFile("w", suffix=".json") as file,
+        ):
             data = {item["name"]: item for item in service["data"] if item["name"] in found}
             dumps = {item: found[item] for item in data if data[item]["save"] == "dump"}
             places = {data[item]["place"]: found[item] for item in data if item not in dumps}

@@ -15,20 +15,19 @@ import shutil
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ._backup_restore import LOCK_PATIENCE, refuse_version
-from ._backup_snapshot import Snapshot, unpacked
+from ._backup_putting import Putting
+from ._backup_snapshot import Snapshot
 from ._backup_status import Status
 from ._copies import Place
 from ._docker import PROJECT_LABEL, Docker, EngineError
 from ._restic import Trouble
 from ._waiting import folder as waiting_folder
-from .transaction import Busy, host_lock
 
 _VOLUME_LABEL = "com.docker.compose.volume"
 
 
-class Refill:
-    """One service's data, put where nothing of it is yet. plan, service: of view_backups.plan."""
+class Refill(Putting):
+    """One service's data, put where nothing of it is yet."""
 
     def __init__(
         self,
@@ -38,12 +37,8 @@ class Refill:
         status: Status,
         say: Callable[[str], None],
     ) -> None:
-        self.docker = docker
-        self.plan = plan
-        self.service = service
-        self.name: str = service["name"]
+        super().__init__(docker, plan, service, say)
         self.status = status
-        self.say = say
 
     @property
     def done(self) -> str | None:
@@ -58,40 +53,26 @@ class Refill:
                 f"{self.name} is deployed here, so this host was not lost",
                 f"put its data back in place: playbooks/restore.yml -e service={self.name}",
             )
-        refuse_version(self.plan["state_dir"], self.service, snapshot)
-        unknown = {row["name"] for row in snapshot.manifest["data"]} - set(self._places())
-        if unknown:
-            raise Trouble(
-                f"the snapshot {snapshot.id} has {', '.join(sorted(unknown))}, which {self.name} has no place for",
-                "use the release of Hearth that saved it",
-            )
+        self.refuse_version(snapshot)
+        self.refuse_unknown(snapshot)
         joined = {item["name"] for item in self.service["data"] if item["regain"]}
         filled = [
             place.place
-            for name, place in self._places().items()
+            for name, place in self.places().items()
             if name not in joined and not place.is_empty()
         ]
         if filled and not self.status.service(self.name).get("refilled"):
             raise Trouble(f"{', '.join(filled)} is not empty, and nothing is put over data", "move it away")
 
-    def run(self, snapshot: Snapshot) -> None:
-        """Put the data in place; what a killed attempt left is replaced. Raises Trouble."""
-        where = os.path.join(self.plan["data_dir"], ".restore", self.name)
-        self.say(f"{self.name}: reads {snapshot.id} from {snapshot.repository.name}")
-        try:
-            with (
-                unpacked(snapshot, where) as found,
-                host_lock(self.plan["state_dir"], f"the restore of {self.name}", LOCK_PATIENCE, self.say),
-            ):
-                self._remember(snapshot, done=False)
-                self._put(found)
-                os.sync()
-                self._remember(snapshot, done=True)
-        except (Busy, EngineError, OSError) as problem:
-            raise Trouble(f"{self.name}: {problem}") from problem
+    def put(self, snapshot: Snapshot, found: Mapping[str, str]) -> None:
+        """Put the data in place; what a killed attempt left is replaced."""
+        self._remember(snapshot, done=False)
+        self._fill_all(found)
+        os.sync()
+        self._remember(snapshot, done=True)
         self.say(f"{self.name}: its data are in place")
 
-    def _put(self, found: Mapping[str, str]) -> None:
+    def _fill_all(self, found: Mapping[str, str]) -> None:
         waiting = waiting_folder(self.plan["data_dir"], self.name)
         os.makedirs(waiting, mode=0o700, exist_ok=True)
         for item in self.service["data"]:
@@ -127,10 +108,6 @@ class Refill:
         info = os.stat(source)
         os.chown(str(target.path), info.st_uid, info.st_gid)
         os.chmod(str(target.path), info.st_mode & 0o7777)
-
-    def _places(self) -> dict[str, Place]:
-        image = next(iter(self.service["images"].values()), "")
-        return {item["name"]: Place(self.docker, item["place"], image) for item in self.service["data"]}
 
     def _remember(self, snapshot: Snapshot, done: bool) -> None:
         self.status.service(self.name)["refilled"] = {

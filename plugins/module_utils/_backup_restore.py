@@ -19,22 +19,20 @@ from contextlib import suppress
 from typing import Any
 
 from . import _durable
-from ._backup_snapshot import Snapshot, unpacked
+from ._backup_putting import Putting
+from ._backup_snapshot import Snapshot
 from ._bring_up import BringUp, Failure, stop_all
 from ._copies import Place
 from ._docker import Docker, EngineError
 from ._masking import mask, secret_values
 from ._restic import Trouble
 from ._stack_files import contents
-from ._state import running_versions
-from .transaction import Busy, host_lock
 
 _ASIDE = ".before-restore"
-LOCK_PATIENCE = 600.0
 
 
-class Restore:
-    """One service's restore on this host. plan, service: of view_backups.plan; folder: of the backups' state."""
+class Restore(Putting):
+    """One service's restore on this host. folder: of the backups' state."""
 
     def __init__(
         self,
@@ -44,12 +42,8 @@ class Restore:
         folder: str,
         say: Callable[[str], None],
     ) -> None:
-        self.docker = docker
-        self.plan = plan
-        self.service = service
-        self.name: str = service["name"]
+        super().__init__(docker, plan, service, say)
         self.marker = os.path.join(folder, "restoring.json")
-        self.say = say
 
     def refuse(self, snapshot: Snapshot, confirmed: str | None) -> None:
         """Everything that speaks against it, before anything is read or touched. Raises Trouble."""
@@ -59,7 +53,8 @@ class Restore:
                 f"{self.name} is not deployed here",
                 f"playbooks/deploy-stacks.yml --tags {self.name}, then again",
             )
-        refuse_version(self.plan["state_dir"], self.service, snapshot)
+        self.refuse_version(snapshot)
+        self.refuse_unknown(snapshot)
         for place in self._aside():
             if os.path.ismount(place):
                 raise Trouble(
@@ -79,29 +74,9 @@ class Restore:
                 f"repeat the service's name to do so: --confirm {self.name} (the playbook: -e confirm={self.name})",
             )
 
-    def run(self, snapshot: Snapshot) -> None:
-        """Replace the data, and prove the service. Raises Trouble; then what was there before runs again."""
-        where = os.path.join(self.plan["data_dir"], ".restore", self.name)
-        self.say(f"{self.name}: reads {snapshot.id} from {snapshot.repository.name}")
-        try:
-            with (
-                unpacked(snapshot, where) as found,
-                host_lock(self.plan["state_dir"], f"the restore of {self.name}", LOCK_PATIENCE, self.say),
-            ):
-                wanted = set(self._places())
-                if set(found) - wanted:
-                    gone = ", ".join(sorted(set(found) - wanted))
-                    raise Trouble(
-                        f"the snapshot has {gone}, which {self.name} has no place for", "deploy it first"
-                    )
-                self._replace({name: path for name, path in found.items() if name in wanted})
-        except (Busy, EngineError) as problem:
-            raise Trouble(f"{self.name}: {problem}") from problem
-
-    def _places(self) -> dict[str, str]:
+    def _directories(self) -> dict[str, str]:
         """Name of the service's data → their directory."""
-        image = next(iter(self.service["images"].values()), "")
-        places = {item["name"]: Place(self.docker, item["place"], image) for item in self.service["data"]}
+        places = self.places()
         missing = [place.place for place in places.values() if not place.there]
         if missing:
             raise Trouble(
@@ -111,15 +86,16 @@ class Restore:
 
     def _aside(self, names: Collection[str] | None = None) -> list[str]:
         """The directories of these data that are put aside, of all without names; what is joined goes over nothing."""
-        places = self._places()
+        places = self._directories()
         return [
             places[item["name"]]
             for item in self.service["data"]
             if not item["regain"] and (names is None or item["name"] in names)
         ]
 
-    def _replace(self, found: Mapping[str, str]) -> None:
-        places, put_aside = self._places(), self._aside(found)
+    def put(self, snapshot: Snapshot, found: Mapping[str, str]) -> None:
+        """Replace the data, and prove the service. Raises Trouble; then what was there before runs again."""
+        places, put_aside = self._directories(), self._aside(found)
         self._mark(put_aside, proven=False)
         try:
             self.say(f"{self.name}: stops it")
@@ -153,19 +129,6 @@ class Restore:
         trial = attempt(self.docker, self.service, self.say)
         trial.up()
         trial.wait_until_healthy()
-
-
-def refuse_version(state_dir: str, service: Mapping[str, Any], snapshot: Snapshot) -> None:
-    """Refuse data that today's version reads differently. Raises Trouble."""
-    saved, now = snapshot.manifest["versions"], running_versions(state_dir, service)
-    if saved != now and not service["reversible"]:
-        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(snapshot.time))
-        words = ", ".join(f"{name} {version}" for name, version in saved.items())
-        raise Trouble(
-            f"the snapshot of {when} was written by {words}; here runs {', '.join(now.values())}, and their data"
-            " are not the same",
-            "pin those versions and deploy, restore, then walk to today's: playbooks/upgrade.yml",
-        )
 
 
 def attempt(

@@ -20,7 +20,7 @@ from . import _durable
 from ._backup_line import HOLD, READY, SAVED, Line, Lines, called
 from ._backup_snapshot import TAG
 from ._backup_stage import Stage, Staged, paused, stage
-from ._backup_status import Status, amount
+from ._backup_status import Progress, Status, amount
 from ._docker import Docker
 from ._restic import Restic, Trouble, ssh
 from ._state import state_path
@@ -164,8 +164,9 @@ class Saving:
         for repository in self.repositories:
             try:
                 tags = [TAG, f"service={name}", *self.tags]
+                progress = Progress(self.say, f"{name}: saves to {repository.name}")
                 snapshot = repository.save(
-                    self.plan["host"], tags, found.paths, found.excludes, moment, found.linked
+                    *(self.plan["host"], tags, found.paths, found.excludes, moment, found.linked, progress)
                 )
                 self._refuse_changed(repository, name, deploys, snapshot)
             except Trouble as problem:

@@ -10,12 +10,13 @@ import json
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any
 
 from ._backup_stage import FORMAT, look_into
+from ._backup_status import Progress
 from ._copies import gib
 from ._restic import Restic, Trouble
 
@@ -74,16 +75,18 @@ def choose(snapshots: Sequence[Mapping[str, Any]], wanted: str) -> Mapping[str, 
 
 
 @contextmanager
-def unpacked(snapshot: Snapshot, folder: str) -> Iterator[dict[str, str]]:
+def unpacked(snapshot: Snapshot, folder: str, say: Callable[[str], None]) -> Iterator[dict[str, str]]:
     """Name of its data → where they lie below `folder`: a directory, or the file of a dump. Raises Trouble.
 
     They are compared with what the manifest says was in them.
     """
     shutil.rmtree(folder, ignore_errors=True)
     os.makedirs(folder, mode=0o700)
+    what = f"{snapshot.manifest['service']}: reads {snapshot.id} from {snapshot.repository.name}"
     try:
         _look_for_room(snapshot, folder)
-        snapshot.repository.good("restore", snapshot.id, "--target", folder)
+        say(what)
+        snapshot.repository.restore(snapshot.id, folder, Progress(say, what))
         yield {row["name"]: _assembled(row, snapshot.manifest, folder) for row in snapshot.manifest["data"]}
     finally:
         shutil.rmtree(folder, ignore_errors=True)

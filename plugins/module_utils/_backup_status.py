@@ -19,7 +19,8 @@ import os
 import subprocess
 import time
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from . import _durable
@@ -148,6 +149,18 @@ def tell(on_failure: Mapping[str, Any], host: str, text: str) -> str | None:
         except (OSError, ValueError) as error:
             problems.append(f"backups_on_failure.url: {error}")
     return "; ".join(problems) or None
+
+
+@dataclass
+class Progress:
+    """Says how far something is. what: what is being done."""
+
+    say: Callable[[str], None]
+    what: str
+
+    def __call__(self, done: int, total: int) -> None:
+        if total:
+            self.say(f"{self.what}, {amount(done)} of {amount(total)}")
 
 
 def amount(size: int) -> str:

@@ -12,8 +12,9 @@ import json
 import os
 import re
 import subprocess
+import tempfile
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ._docker import Answer
@@ -111,24 +112,37 @@ class Restic:
             "RESTIC_CACHE_DIR": cache,
         }
 
-    def call(self, *arguments: str) -> Answer:
-        """Run restic to its end. Raises Trouble where there is none."""
-        command = ["restic", *self.options, *arguments]
-        try:
-            done = subprocess.run(
-                command,
-                env=self.environment,
-                cwd="/",
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                check=False,
-            )
-        except OSError as error:
-            raise Trouble(
-                f"restic: {error.strerror}", "install the distribution's restic, or run playbooks/backup.yml"
-            ) from error
-        out, err = (text.decode("utf-8", "replace") for text in (done.stdout, done.stderr))
-        return Answer(done.returncode, out, err)
+    def call(self, *arguments: str, told: Callable[[Mapping[str, Any]], None] | None = None) -> Answer:
+        """Run restic to its end; told: gets what it says of its progress. Raises Trouble where there is none."""
+        out = []
+        with tempfile.TemporaryFile() as errors:
+            try:
+                process = subprocess.Popen(
+                    ["restic", *self.options, *arguments],
+                    env=self.environment,
+                    cwd="/",
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=errors,
+                )
+            except OSError as error:
+                raise Trouble(
+                    f"restic: {error.strerror}",
+                    "install the distribution's restic, or run playbooks/backup.yml",
+                ) from error
+            with process:
+                assert process.stdout is not None
+                for line in process.stdout:
+                    status = _status(line) if told else None
+                    if told and status:
+                        told(status)
+                    else:
+                        out.append(line)
+            errors.seek(0)
+            err = errors.read()
+        return Answer(
+            process.returncode, b"".join(out).decode("utf-8", "replace"), err.decode("utf-8", "replace")
+        )
 
     def good(self, *arguments: str) -> str:
         """The output of a call that has to succeed. Raises Trouble."""
@@ -162,17 +176,22 @@ class Restic:
         excludes: Sequence[str],
         moment: float,
         linked: bool = False,
+        progress: Callable[[int, int], None] = lambda _done, _total: None,
     ) -> dict[str, Any]:
         """One snapshot: {id, bytes, added}. There is none unless everything was read. Raises Trouble.
 
         moment: its time; linked: files were linked to since the last one, and are not changed by that.
+        progress(done, total): bytes that were read, now and then.
         """
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(moment))
         options = ["--json", "--host", host, "--time", when, *(f"--tag={tag}" for tag in tags)]
         options += [f"--exclude={_literal(path)}" for path in excludes]
         options += ["--ignore-ctime"] if linked else []
         for _attempt in range(2):  # a file may vanish between being listed and being read, once
-            answer = self.call("backup", *options, "--", *paths)
+            answer = self.call(
+                *("backup", *options, "--", *paths),
+                told=lambda status: progress(status.get("bytes_done", 0), status.get("total_bytes", 0)),
+            )
             told = (item for item in _json_lines(answer.out) if item.get("message_type") == "summary")
             summary = next(told, {})
             if answer.code != INCOMPLETE:
@@ -193,6 +212,15 @@ class Restic:
             "bytes": summary["total_bytes_processed"],
             "added": summary["data_added"],
         }
+
+    def restore(self, snapshot: str, folder: str, progress: Callable[[int, int], None]) -> None:
+        """A snapshot's files below a folder; progress(done, total): bytes, now and then, by restic 0.16 and newer."""
+        answer = self.call(
+            *("restore", snapshot, "--target", folder, "--json"),
+            told=lambda status: progress(status.get("bytes_restored", 0), status.get("total_bytes", 0)),
+        )
+        if not answer.good:
+            raise self.trouble(answer)
 
     def drop(self, snapshot: str) -> None:
         """Take back a snapshot that is not what it looks like. Raises Trouble where nothing can be deleted."""
@@ -237,6 +265,13 @@ def explain(answer: Answer, name: str, key: str) -> tuple[str, str]:
             return f"the repository {name} {text}", remedy.format(name=name, key=f"vault_{key}")
     reason = answer.reason.replace("Fatal: ", "")
     return f"the repository {name}: {reason}", f"hearth-backup restic {name} check looks at it more closely"
+
+
+def _status(line: bytes) -> dict[str, Any] | None:
+    """What restic says of its progress in a line; None for any other line."""
+    if b'"message_type":"status"' not in line:
+        return None
+    return next(iter(_json_lines(line.decode("utf-8", "replace"))), None)
 
 
 def _json_lines(text: str) -> list[dict[str, Any]]:

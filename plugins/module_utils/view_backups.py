@@ -17,6 +17,7 @@ def plan(fleet: Mapping[str, Any], host: str) -> dict[str, Any]:
     {host, state_dir, data_dir, stacks: [names of all that it runs], key: the secret's name,
     repositories: [{name, kind, place, append_only, host, account}], together: those that it is in,
     follows: [{host, account}] that are saved when it says so,
+    clients: [accounts that others have on it], thinned: [those of them that may only append],
     services: [{name, role, title, versions, reversible, stack_dir, deadline, images: {container: reference},
     drill: null or {container, port, program: the file's name},
     data: [{name, place, container, save, databases, dump, restore, regain: null or the file's name}]}]}, in deploy
@@ -26,6 +27,7 @@ def plan(fleet: Mapping[str, Any], host: str) -> dict[str, Any]:
     settings = fleet["hosts"][host]
     directories = settings["directories"]
     groups = [group for group in together(fleet) if host in group["members"]]
+    bringing = _bringing(fleet, host)
     return {
         "host": host,
         "state_dir": directories["state_dir"],
@@ -40,6 +42,8 @@ def plan(fleet: Mapping[str, Any], host: str) -> dict[str, Any]:
             if group["lead"] == host
             for other in group["addresses"]
         ],
+        "clients": sorted({*bringing, *_leading(groups, host)}),
+        "thinned": sorted(account for account, append_only in bringing.items() if append_only),
         "services": [_service(service) for service in instances(fleet, host) if saves(service)],
     }
 
@@ -68,6 +72,25 @@ def together(fleet: Mapping[str, Any]) -> list[dict[str, Any]]:
             joined |= group
         groups.append(joined)
     return [_group(fleet, sorted(group), uses) for group in groups if len(group) > 1]
+
+
+def _bringing(fleet: Mapping[str, Any], host: str) -> dict[str, bool]:
+    """The accounts of the hosts whose backups come to this one → whether they may only append.
+
+    By address: a machine may have another name as the place of its own backups.
+    """
+    address = fleet["hosts"][host]["address"]
+    return {
+        item["account"]: item["append_only"]
+        for other in fleet["hosts"].values()
+        for item in (other["backups"] or {}).get("repositories", [])
+        if item["host"] == host or (address and item["address"] == address)
+    }
+
+
+def _leading(groups: Sequence[Mapping[str, Any]], host: str) -> set[str]:
+    """The accounts of the hosts that say when some of this one's services are saved."""
+    return {group["account"] for group in groups if host in group["addresses"]}
 
 
 def _group(

@@ -7,14 +7,14 @@ takes back, is made all the same: it is of the moment when the service had stopp
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ..module_utils.backup_program import PATH
+from .backups import work
 
 TAG = "pre-update"
 
@@ -26,14 +26,17 @@ def is_due(service: Mapping[str, Any], updates: list[str], look: Mapping[str, An
     return bool(updates and not service["update"]["reversible"] and saved)
 
 
-def save(action: ActionBase, service: Mapping[str, Any]) -> None:
+def save(action: ActionBase, service: Mapping[str, Any], task_vars: dict[str, Any]) -> None:
     """Save the service now. Where that fails it is said, and the update goes on: its data are copied on the host."""
-    display, name = Display(), service["name"]
-    display.display(f"{service['host']}: {name}: is saved before its update, as {TAG}")
-    command = shlex.join(["nice", "-n", "19", PATH, "--wait", "run", name, "--tag", TAG])
-    done = action._low_level_execute_command(command)
-    if done["rc"]:
-        said = (done["stderr"] or done["stdout"]).strip()
+    display, host, name = Display(), service["host"], service["name"]
+    display.display(f"{host}: {name}: is saved before its update, as {TAG}")
+    options = {"arguments": ["run", name, "--tag", TAG], "state_dir": service["state_dir"]}
+    try:
+        done = work(action, options, host, task_vars)
+        problem = done["code"] and (done["problems"] or f"hearth-backup ended with {done['code']}")
+    except AnsibleActionFail as error:
+        problem = str(error)
+    if problem:
         display.warning(
-            f"{service['host']}: {name} was not saved before its update; its data are copied on the host only: {said}"
+            f"{host}: {name} was not saved before its update; its data are copied on the host only: {problem}"
         )

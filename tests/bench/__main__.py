@@ -8,8 +8,9 @@ from pathlib import Path
 
 from tests.lab import lab
 from tests.long.backends import backends
+from tests.long.backups.people import platform_of_two
 
-from . import backup, catalogue, deploy, failover, gateway, report
+from . import backup, catalogue, deploy, failover, gateway, interruption, report
 from .clock import BenchError
 from .farm import HOSTS, on
 from .figures import Figure
@@ -23,7 +24,7 @@ LAB_PARTS = {
 }
 # On the platform's own services, on three hosts of the lab.
 GATEWAY_PARTS = {"gateway": gateway.measure, "failover": failover.measure}
-PARTS = ("catalogue", "backup", *LAB_PARTS, *GATEWAY_PARTS)
+PARTS = ("catalogue", "backup", "interruption", *LAB_PARTS, *GATEWAY_PARTS)
 
 
 def main(chosen: list[str]) -> int:
@@ -42,6 +43,12 @@ def main(chosen: list[str]) -> int:
         if "backup" in names:
             with tempfile.TemporaryDirectory(prefix="hearth-bench-", dir="/var/tmp") as folder:
                 found += _told("backup", lambda: backup.measure(Path(folder)))
+        if "interruption" in names:
+            with (
+                tempfile.TemporaryDirectory(prefix="hearth-bench-") as folder,
+                platform_of_two(Path(folder) / "inventory") as people,
+            ):
+                found += _told("interruption", lambda: interruption.measure(people))
         on_hosts = [name for name in names if name in LAB_PARTS]
         if on_hosts:
             found += _on_the_lab(on_hosts, versions)

@@ -6,7 +6,7 @@ import os
 import signal
 
 import pytest
-from ansible_collections.hearth.llm.plugins.module_utils import _backup_refill
+from ansible_collections.hearth.llm.plugins.module_utils import _backup_putting, _backup_refill
 from backup_host import BackupHost, new_repository
 
 pytestmark = pytest.mark.restic
@@ -69,11 +69,14 @@ def test_a_snapshot_of_a_time_is_taken(host):
     assert is_bare(host)
 
 
-@pytest.mark.parametrize("step", ["unpacked", "waiting_folder", "shutil"])
-def test_killed_halfway_the_same_command_goes_on(host, step):
+@pytest.mark.parametrize(
+    ("module", "step"),
+    [(_backup_putting, "unpacked"), (_backup_refill, "waiting_folder"), (_backup_refill, "shutil")],
+)
+def test_killed_halfway_the_same_command_goes_on(host, module, step):
     child = os.fork()
     if not child:
-        setattr(_backup_refill, step, Killing())
+        setattr(module, step, Killing())
         host.refill()
     assert os.waitpid(child, 0)[1] == signal.SIGKILL
     assert host.refill() == []

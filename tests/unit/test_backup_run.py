@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -316,10 +317,25 @@ def test_a_snapshot_that_cannot_be_dropped_is_named(host, monkeypatch):
     repository = backup.repositories[0]
     call = repository.call
     monkeypatch.setattr(
-        repository, "call", lambda *words: call("nonsense") if words[0] == "forget" else call(*words)
+        repository,
+        "call",
+        lambda *words, **more: call(*(["nonsense"] if words[0] == "forget" else words), **more),
     )
     with pytest.raises(Trouble, match="is incomplete and could not be dropped"):
         repository.save("edge", ["hearth"], [str(host.data), "/proc/self/mem"], [], time.time())
+
+
+def test_a_long_one_says_how_far_it_is(host):
+    """restic tells it every ten seconds; here as often as it can."""
+    (host.data / "store" / "files" / "big").write_bytes(os.urandom(100 * 1024**2))
+    (host.root / "etc" / "environment.json").write_text('{"RESTIC_PROGRESS_FPS": "60"}')
+    assert host.run() == []
+    said = [
+        line for line in host.said if re.fullmatch(r"store: saves to disk, [\d.]+ MiB of 100\.2 MiB", line)
+    ]
+    assert len(said) > 1
+    (saved,) = (line for line in host.said if "saved to disk" in line)
+    assert host.said.index(said[-1]) < host.said.index(saved)
 
 
 def test_copies_before_an_update_are_counted_apart(host):

@@ -62,6 +62,27 @@ def test_a_trusted_host_takes_backups_that_whoever_brings_them_cannot_delete():
     assert (found["account"], found["address"]) == ("backup-gpu-1", "10.0.0.1")
 
 
+def test_a_host_knows_who_comes_in_and_whom_it_thins_out():
+    edge, gpu = pair()
+    bound = host(
+        "gpu-1", ["compute"], "10.0.0.2", ["store"], backups_to=[{"host": "edge", "append_only": True}]
+    )
+    away = host("gpu-1", ["compute"], "10.0.0.2", ["store"], backups_to=[{"path": "/mnt"}])
+    told = [view_backups.plan(solve(edge, other).fleet, "edge") for other in (gpu, bound, away)]
+    assert [(plan["clients"], plan["thinned"]) for plan in told] == [
+        (["backup-gpu-1"], []),
+        (["backup-gpu-1"], ["backup-gpu-1"]),
+        ([], []),
+    ]
+    led = view_backups.plan(
+        with_a_chat(
+            host("edge", ["trusted"], "10.0.0.1", ["chat"]), host("gpu-1", ["compute"], "10.0.0.2", ["store"])
+        ),
+        "gpu-1",
+    )
+    assert led["clients"] == ["backup-edge", "lead-edge"]
+
+
 def test_a_trusted_host_is_preferred():
     three = [host("gpu-0", ["compute"], "10.0.0.3", ["store"]), *pair()]
     backups = {name: item["backups"] for name, item in solve(*three).fleet["hosts"].items()}

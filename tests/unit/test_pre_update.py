@@ -3,22 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from ansible.errors import AnsibleActionFail
 from ansible_collections.hearth.llm.plugins.plugin_utils import pre_update
 
-SERVICE = {"name": "chat", "host": "edge", "update": {"reversible": False}}
+SERVICE = {"name": "chat", "host": "edge", "state_dir": "/var/lib/hearth", "update": {"reversible": False}}
 SAVED = {"backups": {"services": {"chat": {"saved": {"nas": {"time": 1.0}}}}}}
-
-
-class Action:
-    """As much of an action plugin as is asked: a command on the host, which ends so."""
-
-    def __init__(self, code: int = 0, said: str = "") -> None:
-        self.commands: list[str] = []
-        self.answer = {"rc": code, "stdout": "", "stderr": said}
-
-    def _low_level_execute_command(self, command):
-        self.commands.append(command)
-        return self.answer
 
 
 @pytest.fixture
@@ -36,16 +25,40 @@ def test_only_an_update_that_cannot_be_taken_back_of_what_backups_are_made_of():
         assert not pre_update.is_due(SERVICE, ["v1 → v2"], look)
 
 
-def test_it_is_saved_with_a_tag_of_its_own(warnings):
-    action = Action()
-    pre_update.save(action, SERVICE)
-    (command,) = action.commands
-    assert command.endswith("/usr/local/sbin/hearth-backup --wait run chat --tag pre-update")
+def ending(monkeypatch, done):
+    """Have hearth-backup end so; what it is asked."""
+    asked = []
+
+    def work(_action, options, host, _task_vars):
+        asked.append((host, options))
+        if isinstance(done, Exception):
+            raise done
+        return done
+
+    monkeypatch.setattr(pre_update, "work", work)
+    return asked
+
+
+def test_it_is_saved_with_a_tag_of_its_own(warnings, monkeypatch):
+    asked = ending(monkeypatch, {"code": 0, "problems": ""})
+    pre_update.save(None, SERVICE, {})
+    assert asked == [
+        ("edge", {"arguments": ["run", "chat", "--tag", "pre-update"], "state_dir": "/var/lib/hearth"})
+    ]
     assert warnings == []
 
 
-def test_a_backup_that_fails_is_said_and_the_update_goes_on(warnings):
-    pre_update.save(Action(1, "hearth-backup: chat: the repository nas is full"), SERVICE)
+@pytest.mark.parametrize(
+    ("done", "word"),
+    [
+        ({"code": 1, "problems": "chat: the repository nas is full"}, "the repository nas is full"),
+        ({"code": 137, "problems": ""}, "ended with 137"),
+        (AnsibleActionFail("the host gave no reason"), "gave no reason"),
+    ],
+)
+def test_a_backup_that_fails_is_said_and_the_update_goes_on(warnings, monkeypatch, done, word):
+    ending(monkeypatch, done)
+    pre_update.save(None, SERVICE, {})
     (warning,) = warnings
     assert "edge: chat was not saved before its update" in warning
-    assert "the repository nas is full" in warning
+    assert word in warning

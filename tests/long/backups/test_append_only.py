@@ -106,3 +106,17 @@ def test_once_it_may_thin_out_by_itself_the_trusted_host_has_neither_the_timer_n
     timers = "systemctl list-timers --all --no-legend 'hearth-backup-prune@*'"
     assert captured.ssh("edge", timers).strip() == ""
     captured.ssh("edge", f"test ! -e {key}")
+    assert tried(captured, "hearth-backup restic edge snapshots")[0] == 0
+
+
+def test_one_that_saves_elsewhere_is_not_let_in_any_more_and_what_it_saved_stays(captured: People) -> None:
+    hosts = captured.inventory / "hosts.yml"
+    changed = yaml.safe_load(hosts.read_text())
+    changed["compute"]["hosts"]["gpu-1"]["backups_to"] = [{"path": "/var/backups/here"}]
+    hosts.write_text(yaml.safe_dump(changed))
+    captured.play("backup").succeeded()
+    code, said = tried(captured, f"{SSH} -s sftp")
+    assert code != 0
+    assert "Permission denied" in said
+    captured.ssh("edge", f"test -e {REPOSITORY}/config")
+    assert "lead-edge" in captured.ssh("gpu-1", "ls /etc/hearth/backup-clients"), "the chat still leads it"
