@@ -22,7 +22,7 @@ BALLAST = {
     "edge": ("/srv/docker/openwebui/data/ballast", 512),
 }
 # Seconds: what docs/backups.md states. No service but the first two is interrupted; others feel the busy disk at most.
-STATED = {"openwebui": 5.0, "qdrant": 5.0}
+STATED = {"openwebui": 2.0, "qdrant": 2.0}
 NONE = 1.0
 
 
