@@ -19,7 +19,7 @@ import os
 import subprocess
 import time
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,7 +50,7 @@ class Status:
         return self.services.setdefault(name, {"run": None, "saved": {}, "drill": None, "drilled": None})
 
     def repository(self, name: str) -> dict[str, Any]:
-        return self.repositories.setdefault(name, {"id": None, "checked": None})
+        return self.repositories.setdefault(name, {"id": None, "checked": None, "sizes": {}})
 
     def ran(
         self, name: str, began: float, problems: Sequence[str], paused: float = 0.0, held: float = 0.0
@@ -61,6 +61,17 @@ class Status:
 
     def saved(self, name: str, repository: str, snapshot: Mapping[str, Any], moment: float) -> None:
         self.service(name)["saved"][repository] = {"time": moment, **snapshot}
+        self.repository(repository).setdefault("sizes", {})[snapshot["id"]] = snapshot["bytes"]
+
+    def size(self, repository: str, snapshot: str) -> int | None:
+        """Bytes of a snapshot that this host remembers to have made."""
+        found: int | None = self.repository(repository).get("sizes", {}).get(snapshot)
+        return found
+
+    def forget_all_but(self, repository: str, snapshots: Collection[str]) -> None:
+        """Remember the sizes of these snapshots only."""
+        sizes = self.repository(repository).get("sizes", {})
+        self.repository(repository)["sizes"] = {name: sizes[name] for name in sizes if name in snapshots}
 
     def drilled(self, name: str, began: float, problems: Sequence[str]) -> None:
         """Remember how the drill of a service ended."""

@@ -139,6 +139,7 @@ class Backup:
             self.status.write()
         for repository in ready:
             problems += self._tidy(repository)
+        self.status.write()
         return problems
 
     def follow(self, line: Line) -> list[str]:
@@ -150,6 +151,7 @@ class Backup:
         self.status.write()
         for repository in ready:
             problems += self._tidy(repository)
+        self.status.write()
         return problems
 
     def _missed(self, saving: Saving, service: Mapping[str, Any], leader: str) -> list[str]:
@@ -277,7 +279,9 @@ class Backup:
         if repository.append_only:
             return []
         try:
-            newest = max((moment(item["time"]) for item in repository.snapshots(self.host)), default=0.0)
+            there = repository.snapshots(self.host)
+            self.status.forget_all_but(repository.name, {item["id"] for item in there})
+            newest = max((moment(item["time"]) for item in there), default=0.0)
             if newest > time.time() + _CLOCK_SLACK:
                 raise Trouble(
                     f"{repository.name} has a snapshot from the future, so nothing is forgotten there",
@@ -290,7 +294,10 @@ class Backup:
         return []
 
     def list(self, names: Sequence[str]) -> list[dict[str, Any]]:
-        """[{repository, service, id, time, tags}], oldest first, of every repository. Raises Trouble."""
+        """[{repository, service, id, time, tags, bytes}], oldest first, of every repository. Raises Trouble.
+
+        bytes: None where neither restic nor this host remembers them.
+        """
         found = []
         for repository in self.repositories:
             for item in repository.snapshots(self.host, TAG):
@@ -298,7 +305,8 @@ class Backup:
                 if not names or service in names:
                     tags = [tag for tag in item["tags"] if tag != TAG and not tag.startswith("service=")]
                     row = {"repository": repository.name, "service": service, "tags": tags}
-                    found.append({**row, "id": item["id"], "time": item["time"]})
+                    size = item["bytes"] or self.status.size(repository.name, item["id"])
+                    found.append({**row, "id": item["id"], "time": item["time"], "bytes": size})
         return found
 
 

@@ -232,7 +232,10 @@ class Restic:
             )
 
     def snapshots(self, host: str, *tags: str) -> list[dict[str, Any]]:
-        """[{id, time (RFC 3339), tags, paths}] with all of these tags, oldest first. Raises Trouble."""
+        """[{id, time (RFC 3339), tags, paths, bytes}] with all of these tags, oldest first. Raises Trouble.
+
+        bytes: None by a restic before 0.17, which does not keep them.
+        """
         wanted = [f"--tag={','.join(tags)}"] if tags else []
         found = json.loads(self.good("snapshots", "--json", "--host", host, *wanted) or "[]") or []
         return sorted(
@@ -242,6 +245,7 @@ class Restic:
                     "time": item["time"],
                     "tags": item.get("tags") or [],
                     "paths": item["paths"],
+                    "bytes": (item.get("summary") or {}).get("total_bytes_processed"),
                 }
                 for item in found
             ),

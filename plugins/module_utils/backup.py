@@ -181,9 +181,11 @@ def _end(backup: Backup, problems: Sequence[str], loud: bool = True) -> int:
 
 
 def _row(row: Mapping[str, Any]) -> str:
-    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(moment(row["time"])))
+    saved = moment(row["time"])
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(saved))
+    size = amount(row["bytes"]) if row["bytes"] else "?"
     tags = f"  {','.join(row['tags'])}" if row["tags"] else ""
-    return f"{row['service']:<12} {row['id']}  {when}  {row['repository']}{tags}"
+    return f"{row['service']:<12} {row['id']}  {when}  {age(saved):<15} {size:>9}  {row['repository']}{tags}"
 
 
 def _err(text: str) -> None:

@@ -325,6 +325,22 @@ def test_a_snapshot_that_cannot_be_dropped_is_named(host, monkeypatch):
         repository.save("edge", ["hearth"], [str(host.data), "/proc/self/mem"], [], time.time())
 
 
+def test_what_there_is_has_its_age_and_size_also_where_restic_keeps_none(host):
+    host.saved_days_ago(3)
+    assert host.run() == []
+    old, new = host.snapshots()
+    said = json.loads(host.backup().repositories[0].good("stats", new["id"], "--json"))
+    assert abs(new["bytes"] - said["total_size"]) < 10_000
+    lines = [backup._row(row) for row in (old, new)]
+    assert "3 days ago" in lines[0]
+    assert re.search(r"just now +0\.2 MiB  disk$", lines[1])
+    remembered = host.backup().status.repository("disk")["sizes"]
+    assert list(remembered) == [new["id"]]
+    host.backup().repositories[0].good("forget", new["id"])
+    assert host.run() == []
+    assert new["id"] not in host.backup().status.repository("disk")["sizes"]
+
+
 def test_a_long_one_says_how_far_it_is(host):
     """restic tells it every ten seconds; here as often as it can."""
     (host.data / "store" / "files" / "big").write_bytes(os.urandom(100 * 1024**2))
