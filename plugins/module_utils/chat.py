@@ -12,6 +12,7 @@ import socket
 import ssl
 import time
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 
@@ -21,13 +22,17 @@ class ChatError(Exception):
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back: the model's words, its name, the backend that LiteLLM names in its header, seconds taken."""
+    """What came back: the model's words, its name, the backend that LiteLLM names in its header, seconds taken.
+
+    tokens: of the answer, where the server counts them.
+    """
 
     text: str
     model: str
     backend: str | None
     request_id: str | None
     seconds: float
+    tokens: int | None = None
 
 
 class _Connection(http.client.HTTPSConnection):
@@ -78,7 +83,28 @@ def ask(
         raise ChatError(f"{url} answered something that is no completion: {payload[:200]!r}") from error
     backend = response.headers.get("x-hearth-backend")
     seconds = time.monotonic() - started
-    return Answer(text, str(reply.get("model") or model), backend, reply.get("id"), round(seconds, 2))
+    tokens = (reply.get("usage") or {}).get("completion_tokens")
+    return Answer(text, str(reply.get("model") or model), backend, reply.get("id"), round(seconds, 2), tokens)
+
+
+def models(url: str, timeout: float = 30) -> list[dict[str, Any]]:
+    """The rows of GET <url>/models, each with its `id`. Raises ChatError."""
+    parts = urlsplit(url)
+    connection = _connect(parts.scheme, parts.hostname or "", parts.port, None, None, timeout)
+    try:
+        connection.request("GET", parts.path + "/models")
+        response = connection.getresponse()
+        payload = response.read()
+    except (OSError, http.client.HTTPException) as error:
+        raise ChatError(f"{url} did not answer: {error}") from error
+    finally:
+        connection.close()
+    if response.status != 200:
+        raise ChatError(f"{url} answered {response.status} {response.reason}: {_message(payload)}")
+    try:
+        return [item for item in json.loads(payload)["data"] if item["id"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ChatError(f"{url} answered something that is no list of models: {payload[:200]!r}") from error
 
 
 def _connect(

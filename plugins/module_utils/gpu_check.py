@@ -29,7 +29,7 @@ class Facts:
     engine hands over cards. runtimes, engine, cgroup_driver: of `docker info`. cdi: the specification's text, None
     without one. links: whether /dev/char names the devices. container: whether it runs; asked: whether it was started
     with cards; needs: its image's NVIDIA_REQUIRE_CUDA; seen: what `nvidia-smi -L` says in it; pids: its programs.
-    loaded: Ollama's /api/ps, None where it does not answer.
+    is_ollama: whether it says where its models are; loaded: its /api/ps, None where it does not answer.
     """
 
     cards: Sequence[Card] = ()
@@ -50,6 +50,7 @@ class Facts:
     seen: Said | None = None
     pids: Sequence[int] = ()
     apps: Sequence[App] = ()
+    is_ollama: bool = True
     loaded: Sequence[Mapping[str, Any]] | None = field(default=None)
 
 
@@ -67,7 +68,7 @@ def checks(
         _engine(facts),
         _container(facts, name),
         _reload(facts),
-        _model(facts, {canonical(model).lower() for model in may_spill}),
+        *([_model(facts, {canonical(model).lower() for model in may_spill})] if facts.is_ollama else []),
         _memory(facts),
     ]
 

@@ -21,8 +21,8 @@ _NVIDIA_MAJOR = "195:"
 _INFO = '{"engine": {{json .ServerVersion}}, "runtimes": {{json .Runtimes}}, "cgroup_driver": {{json .CgroupDriver}}}'
 
 
-def gather(container: str, port: int, patience: float, docker: Docker | None = None) -> Facts:
-    """Everything about a container and its host's cards."""
+def gather(container: str, port: int | None, patience: float, docker: Docker | None = None) -> Facts:
+    """Everything about a container and its host's cards; port: of the Ollama in it, None for another program."""
     docker = docker or Docker()
     path = nvidia_smi.find()
     cards, trouble = nvidia_smi.ask(path, lambda command: nvidia_smi.call(command, patience))
@@ -54,7 +54,8 @@ def gather(container: str, port: int, patience: float, docker: Docker | None = N
         seen=_seen(docker, container, patience) if running and asked else None,
         pids=_pids(docker, container) if running else (),
         apps=apps,
-        loaded=_loaded(inspected, port) if running else None,
+        is_ollama=port is not None,
+        loaded=_loaded(inspected, port) if running and port is not None else None,
     )
 
 

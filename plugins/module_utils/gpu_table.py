@@ -73,7 +73,7 @@ def problems(hosts: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str, st
     for host in hosts:
         for service in host["services"]:
             logs = f"docker logs {service['name']}"
-            told = [("Ollama", service["error"], f"docker ps -a; {logs}")] if service["error"] else []
+            told = [("server", service["error"], f"docker ps -a; {logs}")] if service["error"] else []
             told += [(row["model"], row["error"], logs) for row in service["models"] if row["error"]]
             told += [
                 (check["name"], check["found"], check["remedy"])

@@ -1,11 +1,12 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""How fast an Ollama answers, by a short generation, and where its models are. Runs on the hosts."""
+"""How fast a model server answers, by a short generation, and where its models are. Runs on the hosts."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+from . import chat
 from .gpu_check import on_card
 from .models import canonical
 from .ollama import Client, OllamaError
@@ -32,6 +33,31 @@ def measure(client: Client, wanted: Sequence[str]) -> list[dict[str, Any]]:
         rows.append({"model": name, "tokens_per_second": speed, "error": error})
     loaded = {canonical(str(item["name"])): item for item in client.loaded()}
     return [{**row, **_place(loaded.get(canonical(row["model"])))} for row in rows]
+
+
+def measure_openai(url: str) -> list[dict[str, Any]]:
+    """The row of the one model that a vLLM serves, under the first of its names; see `measure`.
+
+    url: of its API's root (…/v1). By the clock, from the question to the last word. It runs on cards alone, and says no
+    size. Raises ChatError where it does not answer.
+    """
+    served = chat.models(url)
+    if not served:
+        return []
+    first = served[0]
+    answer = chat.ask(url, first["id"], _QUESTION, max_tokens=_TOKENS)
+    timed = answer.tokens and answer.seconds
+    speed = round(answer.tokens / answer.seconds, 1) if timed and answer.tokens else None
+    return [
+        {
+            "model": first["id"],
+            "tokens_per_second": speed,
+            "error": None,
+            "size": None,
+            "on_card": 1.0,
+            "context": first.get("max_model_len"),
+        }
+    ]
 
 
 def _place(item: dict[str, Any] | None) -> dict[str, Any]:

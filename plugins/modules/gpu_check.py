@@ -21,9 +21,8 @@ options:
     type: str
     default: ollama
   port:
-    description: Ollama's port in the container.
+    description: Ollama's port in the container. Without it nobody is asked where a model runs.
     type: int
-    default: 11434
   oldest_driver:
     description: The oldest driver that the container's image works with, beside what the image itself says.
     type: str
@@ -49,6 +48,7 @@ attributes:
 EXAMPLES = r"""
 - name: Does Ollama really compute on the card?
   hearth.llm.gpu_check:
+    port: 11434
   register: gpu
 
 - name: Say what does not
@@ -84,7 +84,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "container": {"type": "str", "default": "ollama"},
-            "port": {"type": "int", "default": 11434},
+            "port": {"type": "int"},
             "oldest_driver": {"type": "str", "default": "550"},
             "may_spill": {"type": "list", "elements": "str", "default": []},
             "timeout": {"type": "int", "default": 20},

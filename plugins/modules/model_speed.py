@@ -11,19 +11,25 @@ version_added: 0.1.0
 description:
   - Has each model that is in memory write a sentence, and tells tokens a second by Ollama's own clock, the model's
     memory, and which share of it is on cards. Where no model is in memory the first of O(models) is loaded for it.
-  - An Ollama that does not answer is an answer, in RV(error).
+  - Of a vLLM the one model is asked, and tokens a second are by the clock, from the question to the last word.
+  - A server that does not answer is an answer, in RV(error).
 author: The Hearth authors (@hearth)
 options:
   container:
-    description: The container that Ollama runs in.
+    description: The container that the server runs in.
     type: str
     default: ollama
   port:
-    description: Ollama's port in the container.
+    description: The server's port in the container.
     type: int
     default: 11434
+  api:
+    description: Whether it is asked by Ollama's own API, or by OpenAI's, which vLLM has.
+    type: str
+    choices: [ollama, openai]
+    default: ollama
   models:
-    description: Names of chat models that it has.
+    description: Names of chat models that an Ollama has.
     type: list
     elements: str
     default: []
@@ -53,7 +59,7 @@ models:
   sample: [{model: "qwen2.5-coder:14b", tokens_per_second: 48.2, size: 10870587392, on_card: 1.0, context: 8192,
             error: null}]
 error:
-  description: Why Ollama could not be asked, or null.
+  description: Why the server could not be asked, or null.
   returned: success
   type: str
 """
@@ -63,7 +69,8 @@ import json
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.hearth.llm.plugins.module_utils import ollama
 from ansible_collections.hearth.llm.plugins.module_utils._docker import Docker
-from ansible_collections.hearth.llm.plugins.module_utils.model_speed import measure
+from ansible_collections.hearth.llm.plugins.module_utils.chat import ChatError
+from ansible_collections.hearth.llm.plugins.module_utils.model_speed import measure, measure_openai
 
 
 def main() -> None:
@@ -72,6 +79,7 @@ def main() -> None:
         argument_spec={
             "container": {"type": "str", "default": "ollama"},
             "port": {"type": "int", "default": 11434},
+            "api": {"type": "str", "choices": ["ollama", "openai"], "default": "ollama"},
             "models": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
@@ -85,8 +93,13 @@ def main() -> None:
     if url is None:
         module.exit_json(changed=False, models=[], error=f"container {options['container']} does not run")
     try:
-        module.exit_json(changed=False, models=measure(ollama.Client(url), options["models"]), error=None)
-    except ollama.OllamaError as error:
+        found = (
+            measure_openai(f"{url}/v1")
+            if options["api"] == "openai"
+            else measure(ollama.Client(url), options["models"])
+        )
+        module.exit_json(changed=False, models=found, error=None)
+    except (ollama.OllamaError, ChatError) as error:
         module.exit_json(changed=False, models=[], error=str(error))
 
 

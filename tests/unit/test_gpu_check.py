@@ -53,6 +53,11 @@ def in_trouble(text, code):
     return {"cards": cards, "trouble": trouble, "seen": LOST, "loaded": [{**WHOLE, "size_vram": 0}]}
 
 
+def test_where_a_model_runs_is_asked_of_an_ollama_only():
+    names = [check["name"] for check in checks(replace(GOOD, is_ollama=False, loaded=None), "vllm", "550")]
+    assert names == ["driver", "versions", "toolkit", "engine", "container", "reload", "memory"]
+
+
 def test_where_everything_is_right_every_check_says_so():
     assert wrong() == {}
     assert list(verdicts()) == [

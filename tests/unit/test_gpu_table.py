@@ -3,10 +3,16 @@
 
 from __future__ import annotations
 
+import json
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
 import pytest
 from ansible_collections.hearth.llm.plugins.action.gpu_report import collected
 from ansible_collections.hearth.llm.plugins.module_utils import gpu_table
-from ansible_collections.hearth.llm.plugins.module_utils.model_speed import measure
+from ansible_collections.hearth.llm.plugins.module_utils.chat import ChatError
+from ansible_collections.hearth.llm.plugins.module_utils.model_speed import measure, measure_openai
 from ansible_collections.hearth.llm.plugins.module_utils.ollama import Client, OllamaError
 
 GIB = 2**30
@@ -81,7 +87,7 @@ def test_an_ollama_and_a_model_that_do_not_answer_are_told():
     assert "ollama does not answer" in text
     assert "not loaded" in text
     assert [row[:4] for row in gpu_table.problems(hosts)] == [
-        ("gpu-1", "ollama", "Ollama", "container ollama does not run"),
+        ("gpu-1", "ollama", "server", "container ollama does not run"),
         ("gpu-2", "ollama", "qwen2.5-coder:14b", "model failed to load"),
     ]
 
@@ -151,3 +157,44 @@ def test_a_model_that_cannot_be_loaded_is_a_row_of_its_own():
 @pytest.mark.parametrize("wanted", [[], ["none"]])
 def test_an_ollama_without_models_measures_none(wanted):
     assert len(measure(Fake(broken=wanted), wanted)) == len(wanted)
+
+
+class Served(BaseHTTPRequestHandler):
+    """As much of a vLLM as is asked; its rows are those of vLLM's documentation."""
+
+    def do_GET(self):
+        names = ["coder", "Qwen/Qwen2.5-Coder-7B-Instruct"]
+        rows = [{"id": name, "object": "model", "owned_by": "vllm", "max_model_len": 32768} for name in names]
+        self.answers({"object": "list", "data": rows} if self.path == "/v1/models" else {"error": "no"})
+
+    def do_POST(self):
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        assert (self.path, asked["model"]) == ("/v1/chat/completions", "coder")
+        time.sleep(0.1)
+        message = {"role": "assistant", "content": "The sea is wide."}
+        usage = {"prompt_tokens": 8, "completion_tokens": asked["max_tokens"], "total_tokens": 56}
+        self.answers({"model": "coder", "choices": [{"message": message}], "usage": usage})
+
+    def answers(self, body):
+        text = json.dumps(body).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def log_message(self, *_what):
+        pass
+
+
+def test_a_vllm_is_measured_by_the_clock_under_the_first_of_its_models_names():
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Served)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        (row,) = measure_openai(f"http://127.0.0.1:{server.server_port}/v1")
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert (row["model"], row["on_card"], row["context"]) == ("coder", 1.0, 32768)
+    assert 0 < row["tokens_per_second"] <= 480
+    with pytest.raises(ChatError, match="did not answer"):
+        measure_openai("http://127.0.0.1:9/v1")
