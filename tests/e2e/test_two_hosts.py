@@ -110,6 +110,17 @@ def test_http_is_redirected_and_the_chat_page_is_served(platform, ca):
     assert "Open WebUI" in page
 
 
+def test_one_table_has_the_host_that_computes_its_models_and_their_speed(platform):
+    run = platform.play("gpu").succeeded()
+    heading = next(i for i, line in enumerate(run.lines) if re.match(r" host +card +memory used", line))
+    rows = [re.split(r"  +", line.strip()) for line in run.lines[heading + 1 :]]
+    assert rows[0][:2] == ["gpu-1", "none"]
+    (tiny,) = (row for row in rows if "tiny:latest" in row)
+    assert "processor" in tiny, "there is no card in the lab"
+    assert float(tiny[-1]) > 0
+    assert run.changed == 0
+
+
 def test_one_variable_changes_one_service_and_its_container_runs_with_it(platform):
     before = platform.containers("edge")
     override = ("-e", '{"openwebui_resources": {"open-webui": {"memory": "1900m"}}}')
