@@ -176,7 +176,9 @@ class Progress:
 
 def amount(size: int) -> str:
     """Bytes in words."""
-    return f"{size / 1024**3:.1f} GiB" if size >= 1024**3 else f"{size / 1024**2:.1f} MiB"
+    if size >= 1024**3:
+        return f"{size / 1024**3:.1f} GiB"
+    return f"{size / 1024**2:.1f} MiB" if size >= 1024**2 else f"{size / 1024:.0f} KiB"
 
 
 def age(moment: float | None) -> str:

@@ -333,7 +333,7 @@ def test_what_there_is_has_its_age_and_size_also_where_restic_keeps_none(host):
     assert abs(new["bytes"] - said["total_size"]) < 10_000
     lines = [backup._row(row) for row in (old, new)]
     assert "3 days ago" in lines[0]
-    assert re.search(r"just now +0\.2 MiB  disk$", lines[1])
+    assert re.search(r"just now +205 KiB  disk$", lines[1])
     remembered = host.backup().status.repository("disk")["sizes"]
     assert list(remembered) == [new["id"]]
     host.backup().repositories[0].good("forget", new["id"])
@@ -347,7 +347,7 @@ def test_a_long_one_says_how_far_it_is(host):
     (host.root / "etc" / "environment.json").write_text('{"RESTIC_PROGRESS_FPS": "60"}')
     assert host.run() == []
     said = [
-        line for line in host.said if re.fullmatch(r"store: saves to disk, [\d.]+ MiB of 100\.2 MiB", line)
+        line for line in host.said if re.fullmatch(r"store: saves to disk, [\d.]+ [KM]iB of 100\.2 MiB", line)
     ]
     assert len(said) > 1
     (saved,) = (line for line in host.said if "saved to disk" in line)
