@@ -43,8 +43,7 @@ def join(program: str, saved: str, place: str, container: str, say: Callable[[st
         text=True,
         errors="replace",
     ) as process:
-        assert process.stderr is not None
-        for line in process.stderr:
+        for line in process.stderr or ():
             lines.append(line.rstrip())
             say(lines[-1])
     if process.returncode:

@@ -131,8 +131,7 @@ class Restic:
                     "install the distribution's restic, or run playbooks/backup.yml",
                 ) from error
             with process:
-                assert process.stdout is not None
-                for line in process.stdout:
+                for line in process.stdout or ():
                     status = _status(line) if told else None
                     if told and status:
                         told(status)

@@ -58,14 +58,11 @@ problems:
   returned: when it was run
 """
 
-import subprocess
-import tempfile
 from pathlib import Path
-from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.hearth.llm.plugins.module_utils import jobs
-from ansible_collections.hearth.llm.plugins.module_utils.backup_program import PATH
+from ansible_collections.hearth.llm.plugins.module_utils.backup_job import work
 
 
 def main() -> None:
@@ -90,26 +87,6 @@ def main() -> None:
             job, joined = other.id, True
     read = jobs.read(directory, job, options["offset"], options["wait"])
     module.exit_json(changed=False, job=job, joined=joined, **read)
-
-
-def work(arguments: list[str], journal: jobs.Journal) -> dict[str, Any]:
-    """Run hearth-backup to its end; {code, said: [line], problems}."""
-    said = []
-    with tempfile.TemporaryFile("w+", errors="replace") as problems:
-        with subprocess.Popen(
-            ["nice", "-n", "19", PATH, "--wait", *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=problems,
-            text=True,
-            errors="replace",
-        ) as process:
-            assert process.stdout is not None
-            for line in process.stdout:
-                said.append(line.rstrip())
-                journal.say(said[-1])
-        problems.seek(0)
-        return {"code": process.returncode, "said": said, "problems": problems.read().strip()}
 
 
 if __name__ == "__main__":

@@ -22,21 +22,28 @@ def work(
     """{code, said: [lines], problems}; options: of the module hearth.llm.backup. Raises AnsibleActionFail."""
     for _round in range(_ROUNDS):
         started = run_module(action, "backup", options, task_vars)
-        first = [started]
-
-        def poll(
-            offset: int, first: list[dict[str, Any]] = first, job: str = started["job"]
-        ) -> dict[str, Any]:
-            if first:
-                return first.pop()
-            return run_module(
-                action, "backup", {**options, "job": job, "offset": offset, "wait": 3}, task_vars
-            )
-
-        ended = follow(Display(), poll, host, "backup", retry_on=(AnsibleConnectionFailure,))
+        ended = _followed(action, {**options, "job": started["job"]}, started, host, task_vars)
         if started["joined"]:
             continue  # that was another run's work
         if "error" in ended:
             raise AnsibleActionFail(f"hearth-backup {' '.join(options['arguments'])}: {ended['error']}")
-        return dict(ended)
+        return ended
     raise AnsibleActionFail(f"other runs keep the backups of {host} at work; try again when they are through")
+
+
+def _followed(
+    action: ActionBase,
+    options: Mapping[str, Any],
+    started: dict[str, Any],
+    host: str,
+    task_vars: dict[str, Any],
+) -> dict[str, Any]:
+    """How a job ended, of which `started` is the first that was heard."""
+    first = [started]
+
+    def poll(offset: int) -> dict[str, Any]:
+        if first:
+            return first.pop()
+        return run_module(action, "backup", {**options, "offset": offset, "wait": 3}, task_vars)
+
+    return dict(follow(Display(), poll, host, "backup", retry_on=(AnsibleConnectionFailure,)))

@@ -7,8 +7,7 @@ import time
 
 import pytest
 from ansible.errors import AnsibleActionFail
-from ansible_collections.hearth.llm.plugins.module_utils import jobs
-from ansible_collections.hearth.llm.plugins.modules import backup
+from ansible_collections.hearth.llm.plugins.module_utils import backup_job, jobs
 from ansible_collections.hearth.llm.plugins.plugin_utils import backups
 
 PROGRAM = """#!/bin/sh
@@ -25,7 +24,7 @@ def started(tmp_path, monkeypatch):
     program = tmp_path / "hearth-backup"
     program.write_text(PROGRAM.replace("{wait}", str(tmp_path / "wait")))
     program.chmod(0o755)
-    monkeypatch.setattr(backup, "PATH", str(program))
+    monkeypatch.setattr(backup_job, "PATH", str(program))
     monkeypatch.setattr(backups, "Display", lambda: Shown)
     Shown.lines = []
 
@@ -35,7 +34,7 @@ def started(tmp_path, monkeypatch):
         job, joined = options.get("job"), False
         if job is None:
             try:
-                job = jobs.start(folder, lambda journal: backup.work(options["arguments"], journal))
+                job = jobs.start(folder, lambda journal: backup_job.work(options["arguments"], journal))
             except jobs.JobRunning as other:
                 job, joined = other.id, True
         return {"job": job, "joined": joined, **jobs.read(folder, job, options.get("offset", 0), 0.2)}
@@ -79,6 +78,6 @@ def test_another_runs_job_is_followed_first(started, tmp_path):
 
 
 def test_one_that_is_killed_is_an_error(started, monkeypatch):
-    monkeypatch.setattr(backup, "work", lambda _arguments, _journal: os._exit(9))
+    monkeypatch.setattr(backup_job, "work", lambda _arguments, _journal: os._exit(9))
     with pytest.raises(AnsibleActionFail, match="killed before it had finished"):
         started("run", "chat")
