@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import sys
 from pathlib import Path
@@ -44,15 +45,47 @@ def test_the_older_name_wins(calls: Any) -> None:
 
 @pytest.mark.parametrize("asked", [{"max_completion_tokens": 5}, {"model_info": HOUSE, "max_tokens": 5}])
 def test_other_calls_stay_as_they_are(calls: Any, asked: dict[str, Any]) -> None:
-    assert calls.limited(asked) is None
+    assert asyncio.run(calls.calls.async_pre_call_deployment_hook(asked, None)) is None
 
 
 def test_an_answer_names_the_replica_and_the_server(calls: Any) -> None:
-    answer = SimpleNamespace(
-        _hidden_params={"additional_headers": {"llm_provider-x-hearth-backend": "gpu-2"}}
-    )
-    assert calls.answered_by(answer, "r1") == {"x-hearth-replica": "r1", "x-hearth-backend": "gpu-2"}
+    noted = {"response_headers": {"x-hearth-backend": "gpu-2", "date": "today"}}
+    assert calls.answered_by(None, noted, "r1") == {"x-hearth-replica": "r1", "x-hearth-backend": "gpu-2"}
 
 
 def test_an_error_names_the_replica_alone(calls: Any) -> None:
-    assert calls.answered_by(None, "r1") == {"x-hearth-replica": "r1"}
+    assert calls.answered_by(None, {}, "r1") == {"x-hearth-replica": "r1"}
+
+
+class Server:
+    """An OpenAI client whose server answers whatever it is asked."""
+
+    def __init__(self) -> None:
+        self.completions = self.with_raw_response = self
+        self.asked: dict[str, Any] = {}
+
+    async def create(self, **asked: Any) -> Any:
+        self.asked = asked
+        return SimpleNamespace(headers={"x-hearth-backend": "gpu-2", "date": "today"})
+
+
+def test_a_completion_notes_the_headers_of_its_answer(calls: Any) -> None:
+    server, noted = Server(), {"response_headers": None}
+
+    asyncio.run(calls.Completions(server, 60, noted).completions.with_raw_response.create(prompt="hello"))
+
+    assert server.asked == {"prompt": "hello", "timeout": 60}
+    assert calls.answered_by(None, noted, "r1")["x-hearth-backend"] == "gpu-2"
+
+
+def test_a_stream_that_is_asked_for_when_it_is_read_names_its_server_then(calls: Any) -> None:
+    noted: dict[str, Any] = {}
+    stream = SimpleNamespace(_hidden_params={"additional_headers": {"x-litellm-attempted-retries": 0}})
+
+    assert calls.answered_by(stream, noted, "r1") == {"x-hearth-replica": "r1"}
+    asyncio.run(calls.Completions(Server(), 60, noted).create(prompt="hello", stream=True))
+
+    assert stream._hidden_params["additional_headers"] == {
+        "x-litellm-attempted-retries": 0,
+        "x-hearth-backend": "gpu-2",
+    }

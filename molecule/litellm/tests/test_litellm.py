@@ -105,6 +105,7 @@ class TestModels:
         assert answer.text.count("data: {") > 1
         assert answer.text.rstrip().endswith("data: [DONE]")
 
+    @pytest.mark.parametrize("stream", [False, True])
     @pytest.mark.parametrize(
         ("path", "body"),
         [
@@ -112,15 +113,25 @@ class TestModels:
                 "/v1/chat/completions",
                 {"model": "tiny", "max_completion_tokens": 4, "messages": QUESTION["messages"]},
             ),
-            ("/v1/responses", {"model": "tiny", "input": "hello"}),
+            ("/v1/responses", {"model": "tiny", "input": "hello", "max_output_tokens": 4}),
             ("/v1/messages", {"model": "tiny", "max_tokens": 4, "messages": QUESTION["messages"]}),
             ("/v1/completions", {"model": "tiny", "prompt": "hello", "max_tokens": 4}),
         ],
     )
-    def test_the_other_ways_of_asking_work_too(
-        self, host: Host, probe_key: str, path: str, body: dict[str, Any]
+    def test_the_other_ways_of_asking_work_too_and_name_who_answered(
+        self, host: Host, probe_key: str, path: str, body: dict[str, Any], stream: bool
     ) -> None:
-        assert ask(host, path, probe_key, body).status == 200
+        answer = ask(host, path, probe_key, {**body, "stream": stream})
+        assert answer.status == 200
+        assert answer.headers["content-type"].startswith("text/event-stream") == stream
+        assert answer.headers["x-hearth-backend"] == "solo"
+        assert answer.headers["x-hearth-replica"] == container(host)["Config"]["Hostname"]
+
+    def test_vectors_name_who_made_them(self, host: Host, probe_key: str) -> None:
+        answer = ask(host, "/v1/embeddings", probe_key, {"model": "tiny", "input": "hello"})
+        assert answer.json["data"][0]["embedding"]
+        assert answer.headers["x-hearth-backend"] == "solo"
+        assert answer.headers["x-hearth-replica"] == container(host)["Config"]["Hostname"]
 
     def test_every_model_of_the_inventory_is_listed(self, host: Host, probe_key: str) -> None:
         assert [model["id"] for model in ask(host, "/v1/models", probe_key).json["data"]] == ["tiny"]
