@@ -235,6 +235,7 @@ def _http(spec: ServiceSpec, host: Host, problems: list[Problem]) -> dict[str, A
         "port": spec.http.port,
         "container": spec.http.container,
         "health": spec.http.health,
+        "repeatable": spec.http.repeatable,
         "routes": routes,
     }
 

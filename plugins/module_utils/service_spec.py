@@ -58,6 +58,8 @@ class Http:
     signs_in: bool = True
     # A path that answers 200 without a key: how Traefik looks at each of several replicas.
     health: str | None = None
+    # Whether a request that a replica broke off may be sent to another one, though the first may have acted on it.
+    repeatable: bool = False
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,8 @@ from urllib.parse import urlsplit
 NOBODY = "nobody@file"
 # A replica that went away is noticed after requests were sent to it: those are sent to another one.
 RETRY = "retry@file"
+# Of services whose requests may be acted on twice also those that a replica broke off before it began to answer.
+REPEAT = "repeat@file"
 # Seconds between two looks at a replica, and until one counts as failed: it accepts, and answers nothing.
 _LOOK_EVERY = _LOOK_PATIENCE = 2
 # Access → what it adds to every route of the service.
@@ -188,7 +190,7 @@ def _routers(service: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     for index, route in enumerate(all_routes):
         paths = _paths(route)
         if route["guard"] != INTERNAL:
-            again = (RETRY,) if _replicated(service) else ()
+            again = (_again(service["http"]),) if _replicated(service) else ()
             middlewares = [*by_access, *GUARDS[route["guard"]], *again]
         elif any(_refines(path, other) for path in paths for other in outside):
             middlewares = [NOBODY]
@@ -207,6 +209,10 @@ def _routers(service: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 def _replicated(service: Mapping[str, Any]) -> bool:
     """Whether there are several of the container that Traefik reaches."""
     return bool(service.get("replicated")) and service["replicated"] == service["http"].get("container")
+
+
+def _again(http: Mapping[str, Any]) -> str:
+    return REPEAT if http.get("repeatable") else RETRY
 
 
 def _edition(service: Mapping[str, Any], *said: Any) -> str:

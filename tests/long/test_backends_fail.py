@@ -239,13 +239,12 @@ def replicas(two: Backends) -> dict[str, str]:
     return dict(line.split() for line in listed.splitlines())
 
 
-def test_a_replica_that_is_killed_takes_at_most_what_it_held(
+def test_what_a_replica_that_is_killed_held_another_one_answers(
     two: Backends, key: str, replicas: dict[str, str]
 ) -> None:
-    clients = 6
     assert len(replicas) == 2
     victim = next(iter(replicas))
-    with Load(two.ca, key, "thinker", clients=clients) as load:
+    with Load(two.ca, key, "thinker", clients=6) as load:
         load.until(2, lambda answers: len({a.replica for a in answers}))
         two.ssh("edge", f"kill -KILL $(docker inspect {replicas[victim]} --format '{{{{.State.Pid}}}}')")
         struck = load.now
@@ -254,5 +253,4 @@ def test_a_replica_that_is_killed_takes_at_most_what_it_held(
         load.until(
             3, lambda answers: len([a for a in answers if a.ended > struck + 15 and a.replica == victim])
         )
-    assert len(load.lost) <= clients, load.lost
-    assert not [answer for answer in load.lost if answer.began > struck + 5], load.lost
+    assert not load.lost, load.lost

@@ -8,6 +8,7 @@ import ssl
 import urllib.error
 import urllib.request
 from collections import Counter
+from typing import Any
 
 import pytest
 
@@ -60,9 +61,14 @@ def test_both_replicas_answer(two: Solo) -> None:
 
 def asked_replicas(solo: Solo, since: str) -> Counter[str]:
     """Address of a replica → how many completions the front door has asked of it."""
+    return Counter(row["ServiceAddr"] for row in completions(solo, since))
+
+
+def completions(solo: Solo, since: str) -> list[dict[str, Any]]:
+    """What the front door noted of completions that ended since then."""
     lines = solo.host(f"docker logs --since {since} traefik 2>&1").splitlines()
     rows = [json.loads(line) for line in lines if line.startswith("{")]
-    return Counter(row["ServiceAddr"] for row in rows if row.get("RequestPath") == "/v1/chat/completions")
+    return [row for row in rows if row.get("RequestPath") == "/v1/chat/completions"]
 
 
 def test_a_new_route_loses_no_request(two: Solo) -> None:
@@ -160,20 +166,52 @@ def test_a_new_image_loses_no_request(two: Solo) -> None:
     two.deploy("--tags", "litellm").succeeded()
 
 
-def test_a_killed_replica_loses_what_it_held_at_most(two: Solo) -> None:
-    clients = 3
+def back(solo: Solo) -> None:
+    """Return when both replicas are healthy."""
+    both = "[ $(docker ps -q --filter health=healthy --filter name=litellm-litellm | wc -l) = 2 ]"
+    solo.host(f"until {both}; do sleep 1; done")
+
+
+def test_a_killed_replica_loses_no_request(two: Solo) -> None:
+    """What it held is asked of the other one: nothing of an answer had come."""
     victim, _other = sorted(replicas(two))
-    with Load(two, clients) as load:
+    with Load(two, clients=6) as load:
         load.more()
         two.host(f"kill -9 $(docker inspect {victim} --format '{{{{.State.Pid}}}}')")
         load.more(60)
-        lost = len(load.lost)
-        both = "[ $(docker ps -q --filter health=healthy --filter name=litellm-litellm | wc -l) = 2 ]"
-        two.host(f"until {both}; do sleep 1; done")
+        back(two)
         load.more(60)
     print(dict(load.answers))
-    assert lost <= clients, load.lost
-    assert len(load.lost) == lost, "its return loses none"
+    assert not load.lost, load.lost
+
+
+def test_a_frozen_replica_loses_no_request_and_comes_back(two: Solo) -> None:
+    """It takes requests and answers none. Those that come new are not kept waiting; the others until it is ended."""
+    victim, _other = sorted(replicas(two))
+    state = f"docker inspect {victim} --format '{{{{.State.StartedAt}}}}'"
+    before = two.host(state).strip()
+    with Load(two, clients=6) as load:
+        load.more()
+        since = two.host("date +%s").strip()
+        # The container's first process is Docker's init.
+        two.host(f"pkill -STOP -P $(docker inspect {victim} --format '{{{{.State.Pid}}}}')")
+        two.host("sleep 8")
+        later = two.host("date +%s").strip()
+        with Load(two) as new:
+            new.more(60)
+        assert two.host(state).strip() == before, "the machine is too slow for this test"
+        assert len(asked_replicas(two, later)) == 1
+        two.host(f"until [ $({state}) != {before} ]; do sleep 1; done")
+        back(two)
+        load.more(60)
+    print(dict(load.answers), dict(new.answers))
+    assert not new.lost, new.lost
+    assert not load.lost, load.lost
+    # What the frozen one held, which the other one answered then.
+    waited = [row["Duration"] / 1e9 for row in completions(two, since) if row["Duration"] > 30e9]
+    print(waited)
+    assert waited
+    assert victim in replicas(two)
 
 
 def test_a_replica_that_does_not_get_healthy_loses_no_request(two: Solo) -> None:

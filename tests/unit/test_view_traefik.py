@@ -69,6 +69,11 @@ class TestReplicas:
         (name,) = {value for key, value in found.items() if key.endswith(".service")}
         assert middlewares(found, name) == ["basic@file", "retry@file"]
 
+    def test_what_a_replica_broke_off_goes_to_another_where_that_does_no_harm(self) -> None:
+        found = labels({**REPLICAS, "http": {**REPLICAS["http"], "repeatable": True}})
+        (name,) = {value for key, value in found.items() if key.endswith(".service")}
+        assert middlewares(found, name) == ["repeat@file"]
+
     @pytest.mark.parametrize(
         "change",
         [
@@ -76,6 +81,7 @@ class TestReplicas:
             {"access": "lan"},
             {"http": {**REPLICAS["http"], "port": 3001}},
             {"http": {**REPLICAS["http"], "health": "/ready"}},
+            {"http": {**REPLICAS["http"], "repeatable": True}},
             {"replicated": None},
         ],
     )
