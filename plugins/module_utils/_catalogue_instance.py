@@ -12,6 +12,7 @@ from . import secrets as secret_rules
 from ._catalogue_cards import cards
 from ._catalogue_gateway import gateway
 from ._catalogue_sign_on import SHARED_NETWORK
+from .chosen import chosen
 from .digest import digest
 from .inventory import Host
 from .models import parse_models
@@ -29,6 +30,7 @@ _LIMITS = ("cpus", "memory", "reserve_cpus", "reserve_memory")
 def instance(
     spec: ServiceSpec, host: Host, settings: Mapping[str, Mapping[str, Any]], problems: list[Problem]
 ) -> dict[str, Any]:
+    spec = chosen(spec, host.variables)
     own = settings[host.name]
     variables = {name: host.variables.get(name, default) for name, default in spec.variables.items()}
     in_volumes = own["data_in"] == "volumes"

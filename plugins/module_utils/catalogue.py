@@ -23,6 +23,7 @@ from ._catalogue_names import check_ports, export, name_services
 from ._catalogue_resolving import resolve_names
 from ._catalogue_settings import check_addresses, placements, settings_of
 from ._catalogue_sign_on import SHARED_NETWORK, resolve_sign_on
+from .chosen import chosen
 from .inventory import Host
 from .problems import EVERY_HOST, Problem
 from .service_spec import Secret, ServiceSpec
@@ -146,8 +147,8 @@ def _all_secrets(
         runs_on = [host for host in hosts if spec.name in (host.variables.get("stacks") or [])]
         for item in (
             item
-            for secret in spec.secrets
             for host in runs_on
+            for secret in chosen(spec, host.variables).secrets
             for item in expand(secret, {**spec.variables, **host.variables})
         ):
             other = found.setdefault(item.name, item)
@@ -188,7 +189,9 @@ def _check_names(
     secrets: Mapping[str, Secret],
     problems: list[Problem],
 ) -> None:
-    known = known_names(specs.values(), secrets)
+    # Those of parts that are left out just now stay in the vault.
+    kept = [secret.name for spec in specs.values() for secret in spec.secrets if secret.when]
+    known = known_names(specs.values(), [*secrets, *kept])
     for host in hosts:
         own = host.variables.get("own_variables") or []
         old = renamed(host.name, host.names, specs.values())

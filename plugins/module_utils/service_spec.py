@@ -31,10 +31,14 @@ class SpecError(ValueError):
 
 @dataclass(frozen=True)
 class Image:
-    """A container's upstream image; `version` names the variable that holds the tag (tag@digest works too)."""
+    """A container's upstream image; `version` names the variable that holds the tag (tag@digest works too).
+
+    when: the variable that says whether there is such a container; of data and secrets likewise (chosen.py).
+    """
 
     name: str
     version: str
+    when: str | None = None
 
 
 @dataclass(frozen=True)
@@ -195,6 +199,7 @@ class Secret:
     ends: str = ""
     apply: Mapping[str, Any] = field(default_factory=dict)
     prove: Mapping[str, Any] = field(default_factory=dict)
+    when: str | None = None
     service: str = ""
 
 
@@ -219,6 +224,7 @@ class Data:
     regain: str | None = None
     save: str = "files"
     databases: tuple[str, ...] = ()
+    when: str | None = None
 
 
 @dataclass(frozen=True)
@@ -366,6 +372,7 @@ def read(
     )
     reader.nothing_left()
     _check_names(spec)
+    _check_when(spec)
     _check_data(spec)
     if spec.drill and spec.drill["container"] not in spec.images:
         raise SpecError(f"{name}: drill.container names {spec.drill['container']}, not in images")
@@ -497,6 +504,13 @@ def _check_names(spec: ServiceSpec) -> None:
                 raise SpecError(f"{spec.name}: {part}.{key} names {variable}, not in variables")
     if spec.oidc and spec.oidc.secret not in {secret.name for secret in spec.secrets}:
         raise SpecError(f"{spec.name}: oidc.secret names {spec.oidc.secret}, which is not in secrets")
+
+
+def _check_when(spec: ServiceSpec) -> None:
+    parts: list[Image | Data | Secret] = [*spec.images.values(), *spec.data.values(), *spec.secrets]
+    for part in parts:
+        if part.when is not None and part.when not in spec.variables:
+            raise SpecError(f"{spec.name}: `when` names {part.when}, not in variables")
 
 
 def _check_data(spec: ServiceSpec) -> None:
