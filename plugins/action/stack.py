@@ -196,7 +196,7 @@ def update_plan(service: Mapping[str, Any]) -> dict[str, Any] | None:
     data = [
         {
             "name": name,
-            **{key: item[key] for key in ("place", "container", "dump", "restore")},
+            **{key: item[key] for key in ("place", "container", "dump", "restore", "changed_by")},
             "by_dump": bool(item["dump"]) and item["container"] in by_dump,
         }
         for name, item in service["data"].items()

@@ -105,6 +105,7 @@ def instance(
                 "regain": item.regain,
                 "save": item.save,
                 "databases": list(item.databases),
+                "changed_by": list(item.changed_by),
             }
             for name, item in spec.data.items()
         },

@@ -27,7 +27,8 @@ from ._unrouted import remove_networks, unrouted
 
 
 class OneWay:
-    """What a plan's `update` asks for: {copies: folder, data: [{name, place, container, dump, restore, by_dump}]}.
+    """What a plan's `update` asks for: {copies: folder, data: [{name, place, container, dump, restore, changed_by,
+    by_dump}]}.
 
     docker, folder, say, masked: the transaction's.
     """
@@ -53,7 +54,7 @@ class OneWay:
         self.copies = Copies(docker, update["copies"], folder.id, self.data)
 
     def is_needed(self, containers: Containers, last: Mapping[str, Any] | None) -> bool:
-        """Whether a container that owns data gets another image; where it is not known which one they knew, too.
+        """Whether a container that changes data gets another image; where it is not known which one they knew, too.
 
         containers: those that are there; last: the committed state.
         """
@@ -62,10 +63,9 @@ class OneWay:
         there = containers or list(((last or {}).get("containers") or {}).values())
         known = {item["service"]: item["image_id"] for item in there}
         wanted = self.docker.image_ids(self.images.values())
-        owners = {
-            name for item in self.data for name in ([item["container"]] if item["container"] else self.images)
-        }
-        if known and all(known.get(name) == wanted[self.images[name]] for name in owners):
+        own = [(item.get("changed_by"), item["container"]) for item in self.data]
+        changing = {name for names, owner in own for name in names or ([owner] if owner else self.images)}
+        if known and all(known.get(name) == wanted[self.images[name]] for name in changing):
             return False
         return not all(place.is_empty() for place in self.copies.places().values())
 

@@ -20,11 +20,15 @@ def chosen(spec: ServiceSpec, variables: Mapping[str, Any]) -> ServiceSpec:
     def wanted(part: Image | Data | Secret) -> bool:
         return part.when is None or bool(values.get(part.when))
 
+    data = {name: item for name, item in spec.data.items() if wanted(item)}
     left_out = {name for name, image in spec.images.items() if not wanted(image)}
     return replace(
         spec,
         images={name: image for name, image in spec.images.items() if name not in left_out},
         resources={name: limits for name, limits in spec.resources.items() if name not in left_out},
-        data={name: item for name, item in spec.data.items() if wanted(item)},
+        data=data,
         secrets=tuple(secret for secret in spec.secrets if wanted(secret)),
+        # Without data there is nothing that a new version could change for good.
+        update=spec.update if data or not spec.data else replace(spec.update, reversible=True),
+        drill=spec.drill if spec.drill.get("container") not in left_out else {},
     )

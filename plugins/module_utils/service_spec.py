@@ -211,7 +211,8 @@ class Data:
     its standard output and the second reads it from its standard input. replaceable: can be had again from elsewhere.
     regain: the program of files/ that tells what of replaceable data cannot, and gets the rest (docs/backups.md).
     save: how a backup takes it, one of SAVES (docs/backups.md). databases: of `sqlite` the files that are databases,
-    of which the first is always there.
+    of which the first is always there. changed_by: the containers of which a new version may change it for good; by
+    default its own, or all where it is nobody's.
     """
 
     owner: str = "0:0"
@@ -224,6 +225,7 @@ class Data:
     regain: str | None = None
     save: str = "files"
     databases: tuple[str, ...] = ()
+    changed_by: tuple[str, ...] = ()
     when: str | None = None
 
 
@@ -391,7 +393,7 @@ def _http(reader: _Reader, name: str, value: Mapping[str, Any]) -> Http:
 
 
 def _data(reader: _Reader, key: str, value: Mapping[str, Any]) -> Data:
-    lists = _listed(value, "dump", "restore", "databases")
+    lists = _listed(value, "dump", "restore", "databases", "changed_by")
     made: Data = reader.make(Data, f"data.{key}", {"save": "dump" if value.get("dump") else "files", **lists})
     return made
 
@@ -515,8 +517,9 @@ def _check_when(spec: ServiceSpec) -> None:
 
 def _check_data(spec: ServiceSpec) -> None:
     for name, item in spec.data.items():
-        if item.container is not None and item.container not in spec.images:
-            raise SpecError(f"{spec.name}: data.{name}.container names {item.container}, not in images")
+        named = {*item.changed_by, *((item.container,) if item.container is not None else ())}
+        if unknown := named - set(spec.images):
+            raise SpecError(f"{spec.name}: data.{name} names {', '.join(sorted(unknown))}, not in images")
         _check_save(f"{spec.name}: data.{name}", item)
     for path in (*spec.saved, *(path for item in spec.data.values() for path in item.databases)):
         if not _PLAIN_PATH.match(path) or ".." in path.split("/"):

@@ -64,7 +64,12 @@ def from_upstream() -> bool:
 
 def write_variables() -> None:
     """`.lab/images.yml`: the variables that make the roles deploy the lab's images."""
-    variables = {image.variable: image.tag for image in table.images().values() if image.variable}
+    variables = {
+        variable: image.tag
+        for image in table.images().values()
+        for variable in (image.variable, *image.also)
+        if variable
+    }
     text = yaml.safe_dump({"image_mirror": table.mirror()} | variables, sort_keys=False)
     state("images.yml").write_text(f"# Written by `python -m tests.lab images`.\n{text}")
 
@@ -93,9 +98,9 @@ def build(names: list[str]) -> None:
 
 
 def content_hash(image: Image, rows: dict[str, Image]) -> str:
-    """A hash over the image's folder, its row (less the asserted shape) and its parents' hashes."""
+    """A hash over the image's folder, its row (less its shape and further variables) and its parents' hashes."""
     digest = hashlib.sha256()
-    row = {key: value for key, value in image.row.items() if key != "shape"}
+    row = {key: value for key, value in image.row.items() if key not in ("shape", "also")}
     digest.update(json.dumps(row, sort_keys=True).encode())
     for path in _files(image):
         digest.update(f"\0{path.relative_to(IMAGES)}\0".encode() + path.read_bytes())

@@ -41,7 +41,7 @@ class Package:
 
 @dataclass(frozen=True)
 class Image:
-    """A row of images.yml. `reference` is the image's name in the lab."""
+    """A row of images.yml. `reference` is the image's name in the lab, `also` further variables that pick its tag."""
 
     name: str
     reference: str
@@ -52,6 +52,7 @@ class Image:
     upstream: str | None = None
     package: Package | None = None
     variable: str | None = None
+    also: list[str] = field(default_factory=list)
     shape: Shape | None = None
 
     @property
@@ -144,5 +145,6 @@ def _image(name: str, row: dict[str, Any], mirror_name: str) -> Image:
         upstream=upstream,
         package=Package(**row["package"]) if "package" in row else None,
         variable=row.get("variable"),
+        also=row.get("also", []),
         shape=Shape(**row["shape"]) if "shape" in row else None,
     )

@@ -379,6 +379,7 @@ def test_data_say_where_they_are_and_how_they_are_dumped():
             "regain": None,
             "save": "dump",
             "databases": [],
+            "changed_by": [],
             **pump,
         }
     }

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from ansible_collections.hearth.llm.plugins.module_utils import catalogue
-from ansible_collections.hearth.llm.plugins.module_utils.service_spec import ServiceSpec, SpecError, read
+from ansible_collections.hearth.llm.plugins.module_utils.chosen import chosen
+from ansible_collections.hearth.llm.plugins.module_utils.service_spec import (
+    ServiceSpec,
+    SpecError,
+    Update,
+    read,
+)
 from fleet import GATE, host, one
 
 COUNTER = "gate_counter"
@@ -87,6 +94,19 @@ def test_each_host_chooses_for_itself() -> None:
     assert set(without["images"]) == {"gate"}
     assert set(with_it["images"]) == {"gate", "counter"}
     assert "gate_counter_password" in platform.secrets
+
+
+UPDATE = {"reversible": False, "why": "Migrates."}
+
+
+@pytest.mark.parametrize(("variables", "reversible"), [({}, True), ({COUNTER: True}, False)])
+def test_without_data_nothing_is_changed_for_good(variables: dict[str, Any], reversible: bool) -> None:
+    assert chosen(gate(update=UPDATE), variables).update.reversible is reversible
+
+
+def test_a_service_that_never_had_data_says_for_itself() -> None:
+    spec = replace(gate(data={}), update=Update(reversible=False, why="Migrates what is elsewhere."))
+    assert not chosen(spec, {}).update.reversible
 
 
 @pytest.mark.parametrize(

@@ -162,6 +162,26 @@ def test_no_key_is_refused_even_where_no_master_key_is_set(
     assert refusal(auth, key, "/key/generate").code == 401
 
 
+@pytest.mark.parametrize("key", ["sk-made-in-the-page", "", None])
+def test_with_a_database_litellm_looks_for_a_key_that_is_not_here(
+    auth: ModuleType, key: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It goes on with its own way after any exception but its own kind, which is a refusal."""
+    monkeypatch.setenv("DATABASE_URL", "postgresql://litellm:x@litellm-database:5432/litellm")
+    with pytest.raises(LookupError):
+        ask(auth, key)
+
+
+def test_with_a_database_clients_and_the_master_key_are_what_they_were(
+    auth: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://litellm:x@litellm-database:5432/litellm")
+    assert ask(auth, "sk-alice").api_key == "alice"
+    assert refusal(auth, "sk-alice", "/key/generate").code == 403
+    assert ask(auth, MASTER, "/model/info", "GET").user_role == "proxy_admin"
+    assert refusal(auth, MASTER).code == 403
+
+
 def test_the_master_key_manages_and_calls_no_model(auth: ModuleType) -> None:
     assert ask(auth, MASTER, "/model/info", "GET").user_role == "proxy_admin"
     assert refusal(auth, MASTER).code == 403

@@ -6,6 +6,7 @@ import importlib.util
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,8 @@ FILE = Path(__file__).parents[2] / "roles" / "litellm" / "templates" / "config" 
 
 @pytest.fixture
 def health(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    # A __pycache__ beside the file would be deployed with the templates.
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
     spec = importlib.util.spec_from_file_location("hearth_health", FILE)
     assert spec
     assert spec.loader

@@ -5,6 +5,7 @@ from ansible_collections.hearth.llm.plugins.action.stack import summary, update_
 from ansible_collections.hearth.llm.plugins.plugin_utils.comparison import new_versions
 
 COPIES = "/srv/docker/.before/chat"
+PLAIN = {"container": None, "dump": [], "restore": [], "changed_by": []}
 SERVICE = {
     "title": "Chat",
     "name": "chat",
@@ -22,11 +23,12 @@ SERVICE = {
             "container": "db",
             "dump": ["dump"],
             "restore": ["load"],
+            "changed_by": ["chat", "db"],
             "replaceable": False,
             "regain": None,
         },
-        "files": {"place": "/d/files", "container": None, "dump": [], "restore": [], "replaceable": False},
-        "cache": {"place": "/d/cache", "container": None, "dump": [], "restore": [], "replaceable": True},
+        "files": {"place": "/d/files", **PLAIN, "replaceable": False},
+        "cache": {"place": "/d/cache", **PLAIN, "replaceable": True},
     },
 }
 BEFORE = {"containers": {"chat": {"service": "chat", "image": "ghcr.io/some/chat:v1"}}}
@@ -69,5 +71,6 @@ def test_a_failure_says_what_stands_and_what_became_of_the_data(outcome, stands,
 def test_the_host_is_told_which_data_to_copy_and_which_to_dump():
     plan = update_plan(SERVICE)
     assert plan["copies"] == COPIES
+    assert plan["data"][0]["changed_by"] == ["chat", "db"]
     assert [(item["name"], item["by_dump"]) for item in plan["data"]] == [("db", True), ("files", False)]
     assert update_plan({**SERVICE, "update": {"reversible": True}}) is None

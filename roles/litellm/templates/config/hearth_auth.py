@@ -1,8 +1,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Who may call this gateway: LiteLLM asks `authenticate` before every request that is not a liveness probe.
 
-LiteLLM keeps its own keys in a database. This gateway has none, so its clients stand in clients.yaml beside this file:
-each with the SHA-256 of its key, the models it may use and its limits. A key cannot be read back from the file.
+LiteLLM keeps its own keys in a database. This gateway's clients stand in clients.yaml beside this file: each with the
+SHA-256 of its key, the models it may use and its limits. A key cannot be read back from the file. Where there is a
+database as well, for keys made in LiteLLM's web page, LiteLLM itself looks there for a key that is not here.
 
 Two kinds of callers:
 - a client calls models: the routes in CLIENT_ROUTES and nothing else, whatever LiteLLM adds to its API;
@@ -85,11 +86,20 @@ def client_token(client: Client) -> dict[str, Any]:
     }
 
 
+class Unknown(LookupError):
+    """The key is none of ours; LiteLLM goes on with its own (`general_settings.custom_auth_settings`)."""
+
+
 def decide(
-    key: str, method: str, path: str, clients: Sequence[Client], master_key: str
+    key: str, method: str, path: str, clients: Sequence[Client], master_key: str, database: bool = False
 ) -> tuple[int, str] | dict[str, Any]:
-    """Either the fields of a UserAPIKeyAuth, or a status and a sentence for the caller that never holds the key."""
+    """Either the fields of a UserAPIKeyAuth, or a status and a sentence for the caller that never holds the key.
+
+    database: whether a key that is not known here may be known there. Raises Unknown for it then.
+    """
     if not key:
+        if database:
+            raise Unknown("no key")
         return 401, "No API key was given. Send it as 'Authorization: Bearer <key>'."
     if is_master_key(key, master_key):
         if is_client_route(method, path):
@@ -97,6 +107,8 @@ def decide(
         return {"api_key": "master", "key_alias": "master", "user_role": "proxy_admin"}
     client = find_client(key, clients)
     if client is None:
+        if database:
+            raise Unknown("not in clients.yaml")
         return 401, "This API key is not known here."
     if not is_client_route(method, path):
         return 403, "A client key calls models and lists them, as at /v1/chat/completions and /v1/models."
@@ -124,7 +136,10 @@ clients_file = ClientsFile(CLIENTS)
 
 
 async def authenticate(request: Any, api_key: str) -> Any:
-    """LiteLLM's hook (`general_settings.custom_auth`): a UserAPIKeyAuth, or a ProxyException in OpenAI's form."""
+    """LiteLLM's hook (`general_settings.custom_auth`): a UserAPIKeyAuth, or a ProxyException in OpenAI's form.
+
+    Any other exception makes LiteLLM look for the key itself.
+    """
     from litellm.proxy._types import ProxyException, UserAPIKeyAuth
 
     verdict = decide(
@@ -134,6 +149,7 @@ async def authenticate(request: Any, api_key: str) -> Any:
         path=request.scope.get("path", ""),
         clients=clients_file.read(),
         master_key=os.environ.get("LITELLM_MASTER_KEY", ""),
+        database=bool(os.environ.get("DATABASE_URL")),
     )
     if isinstance(verdict, dict):
         return UserAPIKeyAuth(**verdict)
