@@ -127,7 +127,7 @@ class BringUp:
             if time.monotonic() > self.until:
                 raise Failure(f"{item['container']} does not get healthy", container=item["container"])
             time.sleep(_POLL)
-        if item["regain"]:
+        if item.get("regain"):
             try:
                 place = str(Place(self.docker, item["place"], "").path)
                 join(item["regain"], source, place, str(found[0]["id"]), self.say)
