@@ -189,8 +189,8 @@ def _check_names(
     secrets: Mapping[str, Secret],
     problems: list[Problem],
 ) -> None:
-    # Those of parts that are left out just now stay in the vault.
-    kept = [secret.name for spec in specs.values() for secret in spec.secrets if secret.when]
+    # Those of services and parts that are left out just now stay in the vault.
+    kept = [secret.name for spec in specs.values() for secret in spec.secrets if not secret.each]
     known = known_names(specs.values(), [*secrets, *kept])
     for host in hosts:
         own = host.variables.get("own_variables") or []

@@ -14,6 +14,7 @@ from ansible_collections.hearth.llm.plugins.module_utils.service_spec import (
     Update,
     read,
 )
+from ansible_collections.hearth.llm.plugins.plugin_utils.platform_run import load_specs
 from fleet import GATE, host, one
 
 COUNTER = "gate_counter"
@@ -119,3 +120,13 @@ def test_a_service_that_never_had_data_says_for_itself() -> None:
 def test_it_depends_on_a_variable_of_the_service(more: dict[str, Any]) -> None:
     with pytest.raises(SpecError, match="gate_other"):
         gate(**more)
+
+
+def test_a_vault_that_is_shared_with_a_larger_platform_has_no_misspellings() -> None:
+    """All of the collection's secrets, on a host with one service that has none of them."""
+    specs = load_specs([])
+    names = [secret.name for spec in specs.values() for secret in spec.secrets if not secret.each]
+    vault = {f"vault_{name}": "x1" * 12 for name in names}
+    alone = host("edge", ["trusted"], "10.0.0.1", ["rustpad"], **vault)
+    wrong = [problem.variable for problem in catalogue.resolve(specs, [alone]).problems]
+    assert not set(wrong) & set(vault)
