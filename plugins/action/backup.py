@@ -25,7 +25,7 @@ class ActionModule(ActionBase):
         changed = options["arguments"][0] not in _LOOKS
         if self._task.check_mode:
             return {**result, "changed": changed}
-        done = work(self, options, task_vars.get("inventory_hostname", ""), task_vars)
+        done = work(self, options, task_vars)
         result.update(changed=changed, said=done["said"], problems=done["problems"])
         if done["code"]:
             result.update(failed=True, msg=done["problems"] or f"hearth-backup ended with {done['code']}")

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
+from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
@@ -16,8 +16,8 @@ from ..module_utils.models import Model, read_models
 from ..module_utils.ollama_modelfile import ModelfileError, definition
 from ..module_utils.problems import Problem, report, show
 from ..plugin_utils import platform_run
-from ..plugin_utils.follow import amount, follow
-from ..plugin_utils.on_host import run_module
+from ..plugin_utils.follow import amount
+from ..plugin_utils.on_host import follow_module, run_module
 
 _ROUNDS = 5
 _CHUNK = 1 << 20
@@ -65,7 +65,7 @@ class ActionModule(ActionBase):
                 continue
             if "job" not in answer:
                 return {**answer, "changed": changed or answer["changed"]}
-            ended = self._follow(options, answer, host, task_vars)
+            ended = self._follow(options, answer, task_vars)
             changed = changed or bool(ended.get("changed"))
             if not answer.get("joined"):
                 return {**_shown(answer), **outcome(ended), "changed": changed}
@@ -74,17 +74,10 @@ class ActionModule(ActionBase):
         )
 
     def _follow(
-        self, options: dict[str, Any], started: dict[str, Any], host: str, task_vars: dict[str, Any]
+        self, options: dict[str, Any], started: dict[str, Any], task_vars: dict[str, Any]
     ) -> dict[str, Any]:
-        first = [started]
-
-        def poll(offset: int) -> dict[str, Any]:
-            if first:
-                return first.pop()
-            return self._module({**options, "job": started["job"], "offset": offset, "wait": 3}, task_vars)
-
         name = str(options.get("container", "ollama"))
-        return follow(Display(), poll, host, name, retry_on=(AnsibleConnectionFailure,))
+        return follow_module(self, "ollama_model", options, started, name, task_vars)
 
     def _send(
         self, missing: Sequence[str], prepared: Sequence[Mapping[str, Any]], host: str

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -21,7 +22,7 @@ from .transaction import Busy, host_lock
 _LOCK_PATIENCE = 600.0
 
 
-class Putting:
+class Putting(ABC):
     """One service's snapshot, put where the service finds it. plan, service: of view_backups.plan."""
 
     def __init__(
@@ -45,9 +46,9 @@ class Putting:
         except (Busy, EngineError, OSError) as problem:
             raise Trouble(f"{self.name}: {problem}") from problem
 
+    @abstractmethod
     def put(self, snapshot: Snapshot, found: Mapping[str, str]) -> None:
         """found: name of its data → where they were unpacked."""
-        raise NotImplementedError
 
     def places(self) -> dict[str, Place]:
         """Name of the service's data → their place."""

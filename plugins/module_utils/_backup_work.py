@@ -276,11 +276,11 @@ class Backup:
 
     def _tidy(self, repository: Restic) -> list[str]:
         """Forget what the policy does not keep; where only the target may delete, that is the target's to do."""
-        if repository.append_only:
-            return []
         try:
             there = repository.snapshots(self.host)
             self.status.forget_all_but(repository.name, {item["id"] for item in there})
+            if repository.append_only:
+                return []
             newest = max((moment(item["time"]) for item in there), default=0.0)
             if newest > time.time() + _CLOCK_SLACK:
                 raise Trouble(

@@ -11,6 +11,7 @@ import json
 import socket
 import ssl
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -59,23 +60,13 @@ def ask(
     max_tokens: int = 64,
 ) -> Answer:
     """POST <url>/chat/completions and return the answer. url ends with the API's root (…/v1). Raises ChatError."""
-    parts = urlsplit(url)
     headers = {"Content-Type": "application/json"}
     if key:
         headers["Authorization"] = f"Bearer {key}"
     body = {"model": model, "messages": [{"role": "user", "content": question}], "max_tokens": max_tokens}
     started = time.monotonic()
-    connection = _connect(parts.scheme, parts.hostname or "", parts.port, address, ca_file, timeout)
-    try:
-        connection.request("POST", parts.path + "/chat/completions", json.dumps(body), headers)
-        response = connection.getresponse()
-        payload = response.read()
-    except (OSError, http.client.HTTPException) as error:
-        raise ChatError(f"{url} did not answer: {error}") from error
-    finally:
-        connection.close()
-    if response.status != 200:
-        raise ChatError(f"{url} answered {response.status} {response.reason}: {_message(payload)}")
+    connection = _connect(url, address, ca_file, timeout)
+    response, payload = _request(connection, "POST", url, "/chat/completions", json.dumps(body), headers)
     try:
         reply = json.loads(payload)
         text = reply["choices"][0]["message"]["content"] or ""
@@ -89,10 +80,35 @@ def ask(
 
 def models(url: str, timeout: float = 30) -> list[dict[str, Any]]:
     """The rows of GET <url>/models, each with its `id`. Raises ChatError."""
-    parts = urlsplit(url)
-    connection = _connect(parts.scheme, parts.hostname or "", parts.port, None, None, timeout)
+    _response, payload = _request(_connect(url, None, None, timeout), "GET", url, "/models")
     try:
-        connection.request("GET", parts.path + "/models")
+        return [item for item in json.loads(payload)["data"] if item["id"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ChatError(f"{url} answered something that is no list of models: {payload[:200]!r}") from error
+
+
+def _connect(
+    url: str, address: str | None, ca_file: str | None, timeout: float
+) -> http.client.HTTPConnection:
+    parts = urlsplit(url)
+    name = parts.hostname or ""
+    if parts.scheme == "http":
+        return http.client.HTTPConnection(address or name, parts.port or 80, timeout=timeout)
+    context = ssl.create_default_context(cafile=ca_file)
+    return _Connection(name, (address or name, parts.port or 443), context, timeout)
+
+
+def _request(
+    connection: http.client.HTTPConnection,
+    method: str,
+    url: str,
+    path: str,
+    body: str | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> tuple[http.client.HTTPResponse, bytes]:
+    """The answer to one request below url, which is 200, and its content; the connection is closed."""
+    try:
+        connection.request(method, urlsplit(url).path + path, body, dict(headers or {}))
         response = connection.getresponse()
         payload = response.read()
     except (OSError, http.client.HTTPException) as error:
@@ -101,19 +117,7 @@ def models(url: str, timeout: float = 30) -> list[dict[str, Any]]:
         connection.close()
     if response.status != 200:
         raise ChatError(f"{url} answered {response.status} {response.reason}: {_message(payload)}")
-    try:
-        return [item for item in json.loads(payload)["data"] if item["id"]]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ChatError(f"{url} answered something that is no list of models: {payload[:200]!r}") from error
-
-
-def _connect(
-    scheme: str, name: str, port: int | None, address: str | None, ca_file: str | None, timeout: float
-) -> http.client.HTTPConnection:
-    if scheme == "http":
-        return http.client.HTTPConnection(address or name, port or 80, timeout=timeout)
-    context = ssl.create_default_context(cafile=ca_file)
-    return _Connection(name, (address or name, port or 443), context, timeout)
+    return response, payload
 
 
 def _message(payload: bytes) -> str:

@@ -43,7 +43,12 @@ def _models(service: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
     if service["error"]:
         return [(f"{service['name']} does not answer", "", "", "")]
     return [
-        (row["model"], _place(row["on_card"]), str(row["context"] or ""), _speed(row))
+        (
+            row["model"],
+            _place(row["on_card"]) if "on_card" in row else "",
+            str(row["context"] or ""),
+            _speed(row),
+        )
         for row in service["models"]
     ] or [(f"{service['name']} has no models", "", "", "")]
 

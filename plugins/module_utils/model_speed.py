@@ -38,23 +38,21 @@ def measure(client: Client, wanted: Sequence[str]) -> list[dict[str, Any]]:
 def measure_openai(url: str) -> list[dict[str, Any]]:
     """The row of the one model that a vLLM serves, under the first of its names; see `measure`.
 
-    url: of its API's root (…/v1). By the clock, from the question to the last word. It runs on cards alone, and says no
-    size. Raises ChatError where it does not answer.
+    url: of its API's root (…/v1). By the clock, from the question to the last word. Where the model is and how large it
+    does not say: `on_card` is not in the row. Raises ChatError where it does not answer.
     """
     served = chat.models(url)
     if not served:
         return []
     first = served[0]
     answer = chat.ask(url, first["id"], _QUESTION, max_tokens=_TOKENS)
-    timed = answer.tokens and answer.seconds
-    speed = round(answer.tokens / answer.seconds, 1) if timed and answer.tokens else None
+    speed = round(answer.tokens / answer.seconds, 1) if answer.tokens and answer.seconds else None
     return [
         {
             "model": first["id"],
             "tokens_per_second": speed,
             "error": None,
             "size": None,
-            "on_card": 1.0,
             "context": first.get("max_model_len"),
         }
     ]

@@ -61,8 +61,7 @@ problems:
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.hearth.llm.plugins.module_utils import jobs
-from ansible_collections.hearth.llm.plugins.module_utils.backup_job import work
+from ansible_collections.hearth.llm.plugins.module_utils.backup_job import follow
 
 
 def main() -> None:
@@ -79,14 +78,8 @@ def main() -> None:
     )
     options = module.params
     directory = Path(options["state_dir"]) / "jobs" / "backup"
-    job, joined = options["job"], False
-    if job is None:
-        try:
-            job = jobs.start(directory, lambda journal: work(options["arguments"], journal))
-        except jobs.JobRunning as other:
-            job, joined = other.id, True
-    read = jobs.read(directory, job, options["offset"], options["wait"])
-    module.exit_json(changed=False, job=job, joined=joined, **read)
+    answer = follow(directory, options["arguments"], options["job"], options["offset"], options["wait"])
+    module.exit_json(changed=False, **answer)
 
 
 if __name__ == "__main__":

@@ -53,6 +53,7 @@ models:
   description:
     - The models that were measured. C(size) in bytes; C(on_card) is the share of it on cards, 0 to 1; both are null
       where the model is not in memory after all. C(tokens_per_second) is null for a model that only makes vectors.
+    - A vLLM says neither, so that C(on_card) is missing and C(size) is null.
   returned: success
   type: list
   elements: dict

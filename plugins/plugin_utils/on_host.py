@@ -9,10 +9,12 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from ansible.errors import AnsibleActionFail
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
 
 from ..module_utils import job
+from .follow import follow
 
 
 def run_module(
@@ -23,6 +25,30 @@ def run_module(
     if found.get("failed") or found.get("unreachable"):
         raise AnsibleActionFail(found.get("msg", "the host gave no reason"), result=found)
     return found
+
+
+def follow_module(
+    action: ActionBase,
+    module: str,
+    arguments: Mapping[str, Any],
+    started: dict[str, Any],
+    name: str,
+    task_vars: dict[str, Any],
+) -> dict[str, Any]:
+    """How the job of a module ended; its lines are shown meanwhile, beside the host's name and this one.
+
+    started: the module's first answer. It takes {job, offset, wait} as well, and answers as `follow` wants.
+    """
+    first = [started]
+
+    def poll(offset: int) -> dict[str, Any]:
+        if first:
+            return first.pop()
+        more = {"job": started["job"], "offset": offset, "wait": 3}
+        return run_module(action, module, {**arguments, **more}, task_vars)
+
+    host = task_vars.get("inventory_hostname", "")
+    return dict(follow(Display(), poll, host, name, retry_on=(AnsibleConnectionFailure,)))
 
 
 def program_digest() -> str:

@@ -21,7 +21,8 @@ from ansible.errors import AnsibleError
 from ..module_utils import catalogue
 from ..module_utils.inventory import Host
 from ..module_utils.platform import OPTIONS
-from ..module_utils.service_spec import ServiceSpec, SpecError, read
+from ..module_utils.service_file import SpecError, read
+from ..module_utils.service_spec import ServiceSpec
 
 COLLECTION = "hearth.llm"
 ROOT = Path(__file__).resolve().parents[2]

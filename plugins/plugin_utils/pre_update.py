@@ -32,7 +32,7 @@ def save(action: ActionBase, service: Mapping[str, Any], task_vars: dict[str, An
     display.display(f"{host}: {name}: is saved before its update, as {TAG}")
     options = {"arguments": ["run", name, "--tag", TAG], "state_dir": service["state_dir"]}
     try:
-        done = work(action, options, host, task_vars)
+        done = work(action, options, task_vars)
         problem = done["code"] and (done["problems"] or f"hearth-backup ended with {done['code']}")
     except AnsibleActionFail as error:
         problem = str(error)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
@@ -107,13 +108,13 @@ def _through_the_door(
 
 def _program(described: Mapping[str, Any], service: Mapping[str, Any]) -> dict[str, Any]:
     """A program of the role's files/, and what runs it in the container."""
-    file = platform_run.role_folder(service["role"]) / "files" / described["program"]
-    if file.suffix not in _INTERPRETERS or not file.is_file():
-        raise AnsibleActionFail(f"{file}: no such program; expected a .py or .sh file")
+    suffix = Path(described["program"]).suffix
+    if suffix not in _INTERPRETERS:
+        raise AnsibleActionFail(f"{service['name']}: {described['program']} is neither a .py nor a .sh file")
     return {
         "container": described["container"],
-        "interpreter": _INTERPRETERS[file.suffix],
-        "program": file.read_text(encoding="utf-8"),
+        "interpreter": _INTERPRETERS[suffix],
+        "program": platform_run.role_program(service["role"], described["program"]),
     }
 
 

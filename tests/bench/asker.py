@@ -86,7 +86,6 @@ def main(
         "count": len(asker.done),
         "lost": asker.lost[:5],
         "rate": len(asker.done) / (time.monotonic() - began),
-        "cpu": round(1e6 * time.process_time() / max(1, len(asker.done))),
         "first": sorted(first for first, _whole in asker.done),
         "seconds": sorted(whole for _first, whole in asker.done),
     }

@@ -8,7 +8,8 @@ from pathlib import Path
 import yaml
 from ansible_collections.hearth.llm.plugins.module_utils import catalogue, view_litellm, view_traefik
 from ansible_collections.hearth.llm.plugins.module_utils.inventory import Host
-from ansible_collections.hearth.llm.plugins.module_utils.service_spec import ServiceSpec, read
+from ansible_collections.hearth.llm.plugins.module_utils.service_file import read
+from ansible_collections.hearth.llm.plugins.module_utils.service_spec import ServiceSpec
 
 from . import figures
 from .farm import ROOT

@@ -15,6 +15,7 @@ from . import figures
 from .figures import Figure
 
 ROUNDS = 3
+CA = "/srv/docker/traefik/certificates/ca.crt"
 WAITER = Path(__file__).resolve().parent / "waiter.py"
 # What is copied while its container is frozen, and what is only linked to while nobody writes (docs/backups.md).
 BALLAST = {
@@ -53,32 +54,37 @@ def measure(people: People) -> list[Figure]:
     ]
 
 
-def questions(people: People) -> dict[str, dict[str, Any]]:
-    """One that reads each service's data, by the way in that people or programs use."""
+def questions(people: People) -> dict[str, str]:
+    """A command that reads each service's data, by the way in that people or programs use."""
 
-    def door(name: str, path: str, body: Any = None, **headers: str) -> dict[str, Any]:
-        found = {"url": f"https://{name}.{DOMAIN}{path}", "at": EDGE, "headers": headers, "body": body}
-        return {**found, "ca": "/srv/docker/traefik/certificates/ca.crt"}
+    def door(name: str, path: str, body: Any = None, **headers: str) -> str:
+        fqdn = f"{name}.{DOMAIN}"
+        reach = ["--resolve", f"{fqdn}:443:{EDGE}", "--cacert", CA]
+        return _curl(
+            f"https://{fqdn}{path}", *reach, *(["--json", json.dumps(body)] if body else []), **headers
+        )
 
     people.types("waiting", "how long?")
     ask = {"model": "tiny", "max_tokens": 1, "messages": [{"role": "user", "content": "hello"}]}
-    client = {
-        "Authorization": f"Bearer {people.vault('litellm_client_team')}",
-        "Content-Type": "application/json",
-    }
-    key = {"api-key": people.vault("qdrant_api_key")}
+    key = people.vault("litellm_client_team")
     return {
         "authentik": door("auth", "/api/v3/root/config/"),
-        "bind9": {"dns": f"nas.{DOMAIN}", "at": EDGE},
-        "ollama": door("openai", "/v1/chat/completions", ask, **client),
+        "bind9": f"dig +short +time=1 +tries=1 @{EDGE} nas.{DOMAIN} A | grep -q .",
+        "ollama": door("openai", "/v1/chat/completions", ask, Authorization=f"Bearer {key}"),
         "openwebui": door("chat", "/api/v1/chats/", **people.signs_in()),
-        "qdrant": {"url": "http://qdrant:6333/collections", "at": GPU_1, "headers": key},
+        "qdrant": _curl(f"http://{GPU_1}:6333/collections", **{"api-key": people.vault("qdrant_api_key")}),
         "rustpad": door("pad", "/api/text/waiting", **people.pad_cookies()),
     }
 
 
+def _curl(url: str, *options: str, **headers: str) -> str:
+    told = [word for name, value in headers.items() for word in ("--header", f"{name}: {value}")]
+    words = ["curl", "--silent", "--output", "/dev/null", "--write-out", "%{http_code}", "--max-time", "60"]
+    return f'[ "$({shlex.join([*words, *options, *told, url])})" = 200 ]'
+
+
 @contextmanager
-def waiter(asked: dict[str, dict[str, Any]]) -> Iterator[dict[str, float]]:
+def waiter(asked: dict[str, str]) -> Iterator[dict[str, float]]:
     """Somebody asks all the time; filled at the end: service → the longest wait."""
     command = f"python3 /root/waiter.py {shlex.quote(json.dumps(asked))}"
     longest: dict[str, float] = {}

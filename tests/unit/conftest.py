@@ -1,4 +1,4 @@
-"""Fixtures for the tests of whole transactions."""
+"""Fixtures for the tests of whole transactions, and of backups."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import uuid
 
 import pytest
 from ansible_collections.hearth.llm.plugins.module_utils import transaction
+from backup_host import new_repository
 from engine_host import TINY, Host, docker
 from one_way_service import Service
 
@@ -27,6 +28,12 @@ def image(tmp_path_factory):
         )
     yield name
     docker("image", "rm", "-f", f"{name}:1", f"{name}:2", check=False)
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory):
+    """A repository of restic's that has begun, to be copied."""
+    return new_repository(tmp_path_factory.mktemp("repository"))
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from ansible_collections.hearth.llm.plugins.module_utils import catalogue
 from ansible_collections.hearth.llm.plugins.module_utils.inventory import Host
-from ansible_collections.hearth.llm.plugins.module_utils.service_spec import read
+from ansible_collections.hearth.llm.plugins.module_utils.service_file import read
 
 DOOR = {
     "http": {"port": 8080, "signs_in": False, "routes": [{"guard": "internal"}]},

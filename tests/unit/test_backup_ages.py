@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from ansible_collections.hearth.llm.plugins.module_utils import backup_ages, catalogue
-from ansible_collections.hearth.llm.plugins.module_utils.service_spec import read
+from ansible_collections.hearth.llm.plugins.module_utils.service_file import read
 from fleet import host, specs
 from test_catalogue_backups import STORE
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 from ansible_collections.hearth.llm.plugins.module_utils import _backup_stage, _restic
-from backup_host import BackupHost, new_repository
+from backup_host import BackupHost
 
 pytestmark = pytest.mark.restic
 
@@ -20,11 +20,6 @@ if asked["do"] == "note":
 elif letter != asked["note"]:
     sys.exit(f"the letter says {letter!r}")
 """
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory):
-    return new_repository(tmp_path_factory.mktemp("repository"))
 
 
 @pytest.fixture

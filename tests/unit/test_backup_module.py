@@ -8,7 +8,7 @@ import time
 import pytest
 from ansible.errors import AnsibleActionFail
 from ansible_collections.hearth.llm.plugins.module_utils import backup_job, jobs
-from ansible_collections.hearth.llm.plugins.plugin_utils import backups
+from ansible_collections.hearth.llm.plugins.plugin_utils import backups, on_host
 
 PROGRAM = """#!/bin/sh
 echo "$@"
@@ -25,22 +25,19 @@ def started(tmp_path, monkeypatch):
     program.write_text(PROGRAM.replace("{wait}", str(tmp_path / "wait")))
     program.chmod(0o755)
     monkeypatch.setattr(backup_job, "PATH", str(program))
-    monkeypatch.setattr(backups, "Display", lambda: Shown)
+    monkeypatch.setattr(on_host, "Display", lambda: Shown)
     Shown.lines = []
 
     def module(_action, _name, options, _task_vars):
-        """As the module does, without a host between."""
-        folder = tmp_path / "jobs"
-        job, joined = options.get("job"), False
-        if job is None:
-            try:
-                job = jobs.start(folder, lambda journal: backup_job.work(options["arguments"], journal))
-            except jobs.JobRunning as other:
-                job, joined = other.id, True
-        return {"job": job, "joined": joined, **jobs.read(folder, job, options.get("offset", 0), 0.2)}
+        """The module, without a host between."""
+        asked = {"job": None, "offset": 0, **options, "wait": 0.2}
+        return backup_job.follow(tmp_path / "jobs", **asked)
 
     monkeypatch.setattr(backups, "run_module", module)
-    return lambda *arguments: backups.work(None, {"arguments": list(arguments)}, "edge", {})
+    monkeypatch.setattr(on_host, "run_module", module)
+    return lambda *arguments: backups.work(
+        None, {"arguments": list(arguments)}, {"inventory_hostname": "edge"}
+    )
 
 
 class Shown:

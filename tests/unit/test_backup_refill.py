@@ -7,14 +7,9 @@ import signal
 
 import pytest
 from ansible_collections.hearth.llm.plugins.module_utils import _backup_putting, _backup_refill
-from backup_host import BackupHost, new_repository
+from backup_host import BackupHost
 
 pytestmark = pytest.mark.restic
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory):
-    return new_repository(tmp_path_factory.mktemp("repository"))
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.hearth.llm.plugins.module_utils._restic import Trouble
-from backup_host import BackupHost, new_repository
+from backup_host import BackupHost
 
 pytestmark = pytest.mark.restic
 
@@ -23,11 +23,6 @@ else:
             (place / f"{path.name}.big").write_text("had again")
             print(f"{path.name} is back", file=sys.stderr)
 """
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory):
-    return new_repository(tmp_path_factory.mktemp("repository"))
 
 
 @pytest.fixture

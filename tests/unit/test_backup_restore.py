@@ -13,14 +13,9 @@ from ansible_collections.hearth.llm.plugins.module_utils import (
     _backup_snapshot,
 )
 from ansible_collections.hearth.llm.plugins.module_utils._restic import Trouble
-from backup_host import BackupHost, new_repository
+from backup_host import BackupHost
 
 pytestmark = pytest.mark.restic
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory):
-    return new_repository(tmp_path_factory.mktemp("repository"))
 
 
 @pytest.fixture

@@ -19,14 +19,9 @@ import pytest
 from ansible_collections.hearth.llm.plugins.module_utils import _durable, backup, backup_program
 from ansible_collections.hearth.llm.plugins.module_utils._backup_snapshot import moment
 from ansible_collections.hearth.llm.plugins.module_utils._restic import Trouble
-from backup_host import BackupHost, need, new_repository
+from backup_host import BackupHost, need
 
 pytestmark = pytest.mark.restic
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory):
-    return new_repository(tmp_path_factory.mktemp("repository"))
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.hearth.llm.plugins.module_utils import _backup_stage, backup_program
-from backup_host import BackupHost, new_repository
+from backup_host import BackupHost
 
 pytestmark = pytest.mark.restic
 
@@ -26,11 +26,6 @@ while [ "$1" != -l ]; do shift; done
 [ "$2 $3" = "lead-edge 10.0.0.2" ] || exit 1
 PATH={gpu}/engine:$PATH exec {python} {gpu}/hearth-backup --config {gpu}/etc/config.json follow
 """
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory):
-    return new_repository(tmp_path_factory.mktemp("repository"))
 
 
 class Pair:

@@ -7,7 +7,7 @@ import pytest
 from ansible_collections.hearth.llm.plugins.module_utils import cards, catalogue, nvidia_smi
 from ansible_collections.hearth.llm.plugins.module_utils.inventory import Host
 from ansible_collections.hearth.llm.plugins.module_utils.models import parse_models
-from ansible_collections.hearth.llm.plugins.module_utils.service_spec import SpecError, read
+from ansible_collections.hearth.llm.plugins.module_utils.service_file import SpecError, read
 
 MIB = 2**20
 ONE, TWO, PART = "GPU-aaaa-1", "GPU-bbbb-2", "MIG-cccc-3"

@@ -7,7 +7,7 @@ import pytest
 from ansible_collections.hearth.llm.plugins.module_utils import catalogue
 from ansible_collections.hearth.llm.plugins.module_utils.inventory import Host
 from ansible_collections.hearth.llm.plugins.module_utils.problems import report
-from ansible_collections.hearth.llm.plugins.module_utils.service_spec import SpecError, read
+from ansible_collections.hearth.llm.plugins.module_utils.service_file import SpecError, read
 from ansible_collections.hearth.llm.plugins.module_utils.variables import known_names
 from fleet import GATE, OPTIONS, host, one, resolved, specs, two_hosts
 

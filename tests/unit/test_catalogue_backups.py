@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from ansible_collections.hearth.llm.plugins.filter.backups import backup_plan
 from ansible_collections.hearth.llm.plugins.module_utils import catalogue, view_backups
-from ansible_collections.hearth.llm.plugins.module_utils.service_spec import SpecError, read
+from ansible_collections.hearth.llm.plugins.module_utils.service_file import SpecError, read
 from ansible_collections.hearth.llm.plugins.plugin_utils.platform_run import load_specs
 from fleet import MODEL, host, resolved, specs, two_hosts
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from ansible_collections.hearth.llm.plugins.module_utils import catalogue
 from ansible_collections.hearth.llm.plugins.module_utils.preflight import problems as in_the_way
-from ansible_collections.hearth.llm.plugins.module_utils.service_spec import SpecError, read
+from ansible_collections.hearth.llm.plugins.module_utils.service_file import SpecError, read
 from fleet import NAMES, PAGE, host, one, resolved, specs, two_hosts
 
 

@@ -8,12 +8,8 @@ from typing import Any
 import pytest
 from ansible_collections.hearth.llm.plugins.module_utils import catalogue
 from ansible_collections.hearth.llm.plugins.module_utils.chosen import chosen
-from ansible_collections.hearth.llm.plugins.module_utils.service_spec import (
-    ServiceSpec,
-    SpecError,
-    Update,
-    read,
-)
+from ansible_collections.hearth.llm.plugins.module_utils.service_file import SpecError, read
+from ansible_collections.hearth.llm.plugins.module_utils.service_spec import ServiceSpec, Update
 from ansible_collections.hearth.llm.plugins.plugin_utils.platform_run import load_specs
 from fleet import GATE, host, one
 

@@ -5,7 +5,7 @@ import json
 import pytest
 from ansible_collections.hearth.llm.plugins.module_utils import drift, off
 from ansible_collections.hearth.llm.plugins.module_utils._docker import Answer
-from ansible_collections.hearth.llm.plugins.module_utils.service_spec import read
+from ansible_collections.hearth.llm.plugins.module_utils.service_file import read
 from ansible_collections.hearth.llm.plugins.modules import service_data
 from fleet import MODEL, resolved, specs, two_hosts
 

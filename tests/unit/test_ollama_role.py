@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.hearth.llm.plugins.module_utils import _catalogue_cards, service_spec
+from ansible_collections.hearth.llm.plugins.module_utils import _catalogue_cards, service_file
 from role_template import compose
 
 ROLE = Path(__file__).parents[2] / "roles" / "ollama"
@@ -34,7 +34,7 @@ def render(publish=None, volumes=(), **variables):
         "replicated": None,
         "resources": {"ollama": {**SPEC["resources"]["ollama"], **variables.pop("resources", {})}},
     }
-    spec = service_spec.read("ollama", "hearth.llm.ollama", SPEC, OPTIONS)
+    spec = service_file.read("ollama", "hearth.llm.ollama", SPEC, OPTIONS)
     service["cards"] = _catalogue_cards.cards(spec, {**SPEC["variables"], **variables}, "gpu-1", [])
     return compose(ROLE, service=service, **{**DEFAULTS, **SPEC["variables"], **variables})
 
@@ -44,7 +44,7 @@ def ollama(**more):
 
 
 def test_service_yml_is_read():
-    spec = service_spec.read("ollama", "hearth.llm.ollama", SPEC, OPTIONS)
+    spec = service_file.read("ollama", "hearth.llm.ollama", SPEC, OPTIONS)
     assert (spec.tier, spec.stage, spec.serves.models) == ("compute", "compute", "ollama_models")
 
 

@@ -29,8 +29,8 @@ def ending(monkeypatch, done):
     """Have hearth-backup end so; what it is asked."""
     asked = []
 
-    def work(_action, options, host, _task_vars):
-        asked.append((host, options))
+    def work(_action, options, _task_vars):
+        asked.append(options)
         if isinstance(done, Exception):
             raise done
         return done
@@ -43,7 +43,7 @@ def test_it_is_saved_with_a_tag_of_its_own(warnings, monkeypatch):
     asked = ending(monkeypatch, {"code": 0, "problems": ""})
     pre_update.save(None, SERVICE, {})
     assert asked == [
-        ("edge", {"arguments": ["run", "chat", "--tag", "pre-update"], "state_dir": "/var/lib/hearth"})
+        {"arguments": ["run", "chat", "--tag", "pre-update"], "state_dir": "/var/lib/hearth"},
     ]
     assert warnings == []
 

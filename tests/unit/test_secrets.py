@@ -6,7 +6,8 @@ import base64
 
 import pytest
 from ansible_collections.hearth.llm.plugins.module_utils import catalogue, secret_ages, secrets
-from ansible_collections.hearth.llm.plugins.module_utils.service_spec import KINDS, Secret, SpecError, read
+from ansible_collections.hearth.llm.plugins.module_utils.service_file import SpecError, read
+from ansible_collections.hearth.llm.plugins.module_utils.service_spec import KINDS, Secret
 from fleet import host, one, resolved, specs, two_hosts
 
 GOOD = "sk-0123456789abcdefghijkl"

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from ansible_collections.hearth.llm.plugins.filter.authentik import blueprint as as_yaml
 from ansible_collections.hearth.llm.plugins.module_utils import catalogue
-from ansible_collections.hearth.llm.plugins.module_utils.service_spec import SpecError, read
+from ansible_collections.hearth.llm.plugins.module_utils.service_file import SpecError, read
 from ansible_collections.hearth.llm.plugins.module_utils.view_authentik import (
     OUTPOST_TOKEN,
     blueprint,

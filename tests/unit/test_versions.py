@@ -1,7 +1,7 @@
 """By which versions one gets to a newer one, and what a deploy must not jump over."""
 
 import pytest
-from ansible_collections.hearth.llm.plugins.module_utils import catalogue, moves, service_spec, versions
+from ansible_collections.hearth.llm.plugins.module_utils import catalogue, moves, service_file, versions
 from fleet import host, one
 
 QDRANT = ("v1.15.5", "v1.16.3", "v1.17.0", "v1.17.1", "v1.18.2", "v1.19.0")
@@ -25,7 +25,7 @@ def service(path="one_minor", known=QDRANT, wanted="v1.19.0", reversible=False):
             "versions": {"store_version": {"path": path, "known": list(known)}},
         },
     }
-    spec = service_spec.read("store", "test.store", described, {})
+    spec = service_file.read("store", "test.store", described, {})
     on = host("gpu-1", ["compute"], "10.0.0.2", ["store"], image_mirror="reg.lan:5000")
     found = catalogue.resolve({"store": spec}, [on])
     assert found.problems == []

@@ -23,7 +23,6 @@ from ...lab.websocket import WebSocket
 from ..load import at
 
 DOMAIN = "hearth.lan"
-FILES = "open-webui_files"
 STACKS = {
     "edge": ["bind9", "authentik", "litellm", "openwebui", "rustpad", "traefik"],
     "gpu-1": ["ollama", "qdrant"],
