@@ -14,6 +14,7 @@ from ansible.utils.display import Display
 from ..module_utils import catalogue, proof
 from ..plugin_utils import platform_run, scope
 from ..plugin_utils.look import FACT, take_stacks
+from ..plugin_utils.on_host import reason
 from ..plugin_utils.secret_values import values
 
 _PAUSE = 3  # seconds between two looks while something starts
@@ -84,7 +85,7 @@ class ActionModule(ActionBase):
         found = self._execute_module("hearth.llm.chat_completion", module_args=arguments, task_vars=task_vars)
         if found.get("failed"):
             remedy = f"playbooks/verify.yml asks again; logs: docker logs {question.service}"
-            raise AnsibleActionFail(f"No model answered: {found.get('msg')}\n{remedy}", result=found)
+            raise AnsibleActionFail(f"No model answered: {reason(found)}\n{remedy}", result=found)
         line = proof.sentence(question.model, question.about, question.url, found["seconds"])
         return {
             "line": line,

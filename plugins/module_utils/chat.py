@@ -65,7 +65,7 @@ def ask(
         headers["Authorization"] = f"Bearer {key}"
     body = {"model": model, "messages": [{"role": "user", "content": question}], "max_tokens": max_tokens}
     started = time.monotonic()
-    connection = _connect(url, address, ca_file, timeout)
+    connection = connect(url, address, ca_file, timeout)
     response, payload = _request(connection, "POST", url, "/chat/completions", json.dumps(body), headers)
     try:
         reply = json.loads(payload)
@@ -80,16 +80,18 @@ def ask(
 
 def models(url: str, timeout: float = 30) -> list[dict[str, Any]]:
     """The rows of GET <url>/models, each with its `id`. Raises ChatError."""
-    _response, payload = _request(_connect(url, None, None, timeout), "GET", url, "/models")
+    _response, payload = _request(connect(url, None, None, timeout), "GET", url, "/models")
     try:
         return [item for item in json.loads(payload)["data"] if item["id"]]
     except (ValueError, KeyError, TypeError) as error:
         raise ChatError(f"{url} answered something that is no list of models: {payload[:200]!r}") from error
 
 
-def _connect(
-    url: str, address: str | None, ca_file: str | None, timeout: float
-) -> http.client.HTTPConnection:
+def connect(url: str, address: str | None, ca_file: str | None, timeout: float) -> http.client.HTTPConnection:
+    """A connection for requests below url; to `address` where that is given, with the certificate of url's host.
+
+    ca_file: PEM, of who may have signed it; the system's own where it is None. timeout: seconds.
+    """
     parts = urlsplit(url)
     name = parts.hostname or ""
     if parts.scheme == "http":

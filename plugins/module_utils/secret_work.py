@@ -14,12 +14,12 @@ import re
 import ssl
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 from ._docker import SERVICE_LABEL, environment
-from .chat import _connect
+from .chat import connect
 
 _PATIENCE = 30.0  # seconds for a service that has just become healthy to take a connection
 _PAUSE = 0.5
@@ -110,10 +110,7 @@ def _ask(step: Mapping[str, Any]) -> int:
         body = json.dumps(_filled(step["body"], value))
     url = step.get("url") or f"http://{address(step['container'])}:{step['port']}{step['path']}"
     parts = urlsplit(url)
-    context: Callable[..., Any] = _connect
-    connection = context(
-        parts.scheme, parts.hostname or "", parts.port, step.get("address"), step.get("ca_file"), _TIMEOUT
-    )
+    connection = connect(url, step.get("address"), step.get("ca_file"), _TIMEOUT)
     try:
         connection.request("POST" if body else "GET", parts.path or "/", body, headers)
         return int(connection.getresponse().status)

@@ -23,8 +23,14 @@ def run_module(
     """The answer of `hearth.llm.<name>`. Raises AnsibleActionFail with the host's words where it failed."""
     found = action._execute_module(f"hearth.llm.{name}", module_args=dict(arguments), task_vars=task_vars)
     if found.get("failed") or found.get("unreachable"):
-        raise AnsibleActionFail(found.get("msg", "the host gave no reason"), result=found)
+        raise AnsibleActionFail(reason(found), result=found)
     return found
+
+
+def reason(found: Mapping[str, Any]) -> str:
+    """Why a module failed, by its answer; of one that broke off there is no message, but its exception."""
+    event = getattr(found.get("exception"), "event", None)
+    return found.get("msg") or getattr(event, "msg", None) or "the host gave no reason"
 
 
 def follow_module(
