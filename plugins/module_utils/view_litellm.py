@@ -15,6 +15,15 @@ from . import view_backends
 
 # The role's load balancer, as LiteLLM reaches it.
 BALANCER = "http://litellm-haproxy:8000"
+# A model of the house costs nothing: LiteLLM need not look for its price, twice an answer. Without the prices of a
+# cache it warns.
+FREE = dict.fromkeys(
+    (
+        *("input_cost_per_token", "output_cost_per_token"),
+        *("cache_creation_input_token_cost", "cache_read_input_token_cost"),
+    ),
+    0,
+)
 LIMITS = ("models", "rpm", "tpm", "parallel")
 
 
@@ -83,7 +92,7 @@ def _entry(backend: Mapping[str, Any]) -> dict[str, Any]:
             "use_chat_completions_api": True,
         },
         # hearth_calls.py goes by it.
-        "model_info": {**_info(backend["model"], backend), "max_tokens_only": True},
+        "model_info": {**_info(backend["model"], backend), **FREE, "max_tokens_only": True},
     }
 
 

@@ -1,11 +1,12 @@
 """Run on a lab host by Python alone: `asker.py URL MODEL KEY CLIENTS SECONDS STREAM [CA NAME]`; prints JSON.
 
 So many clients ask for one completion after the other, for so many seconds, each over a connection of its own that
-stays open. The answer is {count, lost, rate, seconds: [until complete], first: [until the first piece]}.
+is made before and stays open. What it prints is {count, lost, rate, seconds: [until complete], first: [until the first
+piece]}.
 """
 
-import http.client
 import json
+import re
 import socket
 import ssl
 import sys
@@ -14,18 +15,38 @@ import time
 from urllib.parse import urlsplit
 
 
-class Named(http.client.HTTPSConnection):
-    """Connects to an address, and asks there for the platform's name."""
+class Line:
+    """A connection that stays open. It reads no more of an answer than has to be known: what asks must cost little."""
 
-    def __init__(self, name: str, place: tuple[str, int], context: ssl.SSLContext) -> None:
-        super().__init__(name, context=context, timeout=300)
-        self.place, self.context = place, context
+    def __init__(self, place: tuple[str, int], context: ssl.SSLContext | None, name: str) -> None:
+        self.sock = socket.create_connection(place, timeout=300)
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if context:
+            self.sock = context.wrap_socket(self.sock, server_hostname=name)
 
-    def connect(self) -> None:
-        sock = socket.create_connection(self.place)
-        # As http.client itself does: a head and a body that go out apart wait for nothing.
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.sock = self.context.wrap_socket(sock, server_hostname=self.host)
+    def ask(self, question: bytes) -> tuple[int, bytes, float]:
+        """The answer's status and body, as it came, and when its first piece had come. Raises OSError, ValueError."""
+        self.sock.sendall(question)
+        text, end = b"", -1
+        while end < 0:
+            text += self.read()
+            end = text.find(b"\r\n\r\n")
+        head, body = text[:end].lower(), text[end + 4 :]
+        length = re.search(rb"\r\ncontent-length: *(\d+)", head)
+        if not length and b"\r\ntransfer-encoding: chunked" not in head:
+            raise ValueError(f"an answer without an end: {head!r}")
+        if not body:
+            body = self.read()
+        first = time.monotonic()
+        while len(body) < int(length[1]) if length else not body.endswith(b"\r\n0\r\n\r\n"):
+            body += self.read()
+        return int(head.split()[1]), body, first
+
+    def read(self) -> bytes:
+        piece = self.sock.recv(65536)
+        if not piece:
+            raise ConnectionError("the answer broke off")
+        return piece
 
 
 class Asker:
@@ -39,45 +60,40 @@ class Asker:
             "max_tokens": 8,
             "seed": 1,
         }
-        self.body = json.dumps({**asked, "stream": stream})
-        self.headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key}"}
+        body = json.dumps({**asked, "stream": stream})
+        self.question = (
+            f"POST {self.parts.path} HTTP/1.1\r\nHost: {name or self.parts.netloc}\r\nAuthorization: Bearer {key}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}"
+        ).encode()
         self.done: list[tuple[float, float]] = []
         self.lost: list[str] = []
 
-    def connection(self) -> http.client.HTTPConnection:
-        host, port = str(self.parts.hostname), self.parts.port
-        if self.context:
-            return Named(self.name, (host, port or 443), self.context)
-        return http.client.HTTPConnection(host, port or 80, timeout=300)
+    def line(self) -> Line:
+        tls = 443 if self.context else 80
+        return Line((str(self.parts.hostname), self.parts.port or tls), self.context, self.name)
 
-    def ask(self, until: float) -> None:
-        connection = self.connection()
+    def ask(self, line: Line, until: float) -> None:
         while time.monotonic() < until:
             began = time.monotonic()
             try:
-                connection.request("POST", self.parts.path, self.body, self.headers)
-                response = connection.getresponse()
-                piece = response.read1(65536)
-                first = time.monotonic() - began
-                text = piece + response.read()
-            except (OSError, http.client.HTTPException) as problem:
+                status, text, first = line.ask(self.question)
+            except (OSError, ValueError) as problem:
                 self.lost.append(repr(problem))
-                connection = self.connection()
+                line = self.line()
                 continue
-            if response.status == 200 and b"choices" in text and b'"error"' not in text:
-                self.done.append((first, time.monotonic() - began))
+            if status == 200 and b"choices" in text and b'"error"' not in text:
+                self.done.append((first - began, time.monotonic() - began))
             else:
-                self.lost.append(f"{response.status} {text[:200]!r}")
+                self.lost.append(f"{status} {text[:200]!r}")
 
 
 def main(
     url: str, model: str, key: str, clients: str, seconds: str, stream: str, ca: str = "", name: str = ""
 ) -> None:
     asker = Asker(url, model, key, stream == "stream", ca, name)
+    lines = [asker.line() for _client in range(int(clients))]
     began = time.monotonic()
-    threads = [
-        threading.Thread(target=asker.ask, args=(began + float(seconds),)) for _client in range(int(clients))
-    ]
+    threads = [threading.Thread(target=asker.ask, args=(line, began + float(seconds))) for line in lines]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -193,8 +193,8 @@ def test_a_frozen_replica_loses_no_request_and_comes_back(two: Solo) -> None:
     with Load(two, clients=6) as load:
         load.more()
         since = two.host("date +%s").strip()
-        # The container's first process is Docker's init.
-        two.host(f"pkill -STOP -P $(docker inspect {victim} --format '{{{{.State.Pid}}}}')")
+        # Both of LiteLLM's: the one that serves, and the one that waits for it. Not Docker's init, nor a health check.
+        two.host(f"docker top {victim} -eo pid,args | awk '/bin.litellm/ {{print $1}}' | xargs kill -STOP")
         two.host("sleep 8")
         later = two.host("date +%s").strip()
         with Load(two) as new:

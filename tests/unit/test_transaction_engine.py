@@ -298,7 +298,7 @@ def test_the_image_behind_a_moved_tag_comes_back(running):
         failed(running.deploy(plan), "undone", "healthy")
         assert running.only()["image_id"] == before
         assert docker("image", "inspect", "-f", "{{.Id}}", moving) == before
-        assert docker("images", "-q", "hearth-rollback/*/*") == ""
+        assert docker("images", "-q", f"hearth-rollback/{running.name}/*") == ""
     finally:
         docker("compose", "-p", running.name, "down", "-t", "0", check=False)
         docker("image", "rm", "-f", moving, check=False)

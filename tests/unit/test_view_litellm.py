@@ -34,6 +34,9 @@ def test_a_model_on_two_hosts_is_one_entry_at_the_load_balancer() -> None:
         "api_key": "none",
         "use_chat_completions_api": True,
     }
+    prices = {key: value for key, value in entry["model_info"].items() if "cost" in key}
+    assert prices
+    assert set(prices.values()) == {0}
 
 
 def test_an_embedding_model_says_that_it_is_one_and_what_it_is_for() -> None:

@@ -73,6 +73,9 @@ class TestContainer:
         assert "no-new-privileges:true" in settings["SecurityOpt"]
         assert settings["Memory"] == 2 * 1024**3
 
+    def test_granian_serves_it(self, host: Host) -> None:
+        assert ask(host, "/health/liveliness").headers["server"] == "granian"
+
     def test_its_port_is_not_open_to_the_network(self, host: Host) -> None:
         assert container(host)["NetworkSettings"]["Ports"] == {"4000/tcp": None}
 
