@@ -69,7 +69,10 @@ class Attempt:
 
     def settings(self, *more: str) -> dict[str, Any]:
         """What LiteLLM's own code makes of the configuration and of the names of environment variables."""
-        image = self.solo.host("docker inspect litellm --format '{{.Config.Image}}'").strip()
+        image = self.solo.host(
+            "docker ps --all --filter label=com.docker.compose.project=litellm"
+            " --filter label=com.docker.compose.service=litellm --format '{{.Image}}' | head -n 1"
+        ).strip()
         said = self.solo.host(
             f"cat > /root/settings.py <<'PROGRAM'\n{SETTINGS.read_text()}\nPROGRAM\n"
             f"docker run --rm --env-file {STACK}/.env.litellm -v {STACK}/config:/app/config:ro"
