@@ -69,8 +69,8 @@ class Asker:
         self.lost: list[str] = []
 
     def line(self) -> Line:
-        tls = 443 if self.context else 80
-        return Line((str(self.parts.hostname), self.parts.port or tls), self.context, self.name)
+        port = self.parts.port or (443 if self.context else 80)
+        return Line((str(self.parts.hostname), port), self.context, self.name)
 
     def ask(self, line: Line, until: float) -> None:
         while time.monotonic() < until:
