@@ -13,6 +13,7 @@ import httpx2  # the OpenAI library's own HTTP client
 import openai
 import pytest
 
+from ..lab.output import wait_until
 from .conftest import EDGE, GPU_1, GPU_2
 
 pytestmark = pytest.mark.lab
@@ -33,6 +34,21 @@ def test_a_second_run_changes_nothing_and_still_proves(platform):
     assert run.changed == 0, run.output
     assert run.lines[-1].startswith("hearth: answered by tiny")
     assert {host: platform.containers(host) for host in ("edge", "gpu-1")} == before
+
+
+def test_where_no_model_answers_verify_fails_and_says_why(platform):
+    """Every container is healthy; what is cut is the way from the gateway to the model's server."""
+    chain = "add chain ip trouble first { type filter hook prerouting priority -400; }"
+    rule = "add rule ip trouble first tcp dport 11434 drop"
+    platform.ssh("gpu-1", f"nft 'add table ip trouble; {chain}; {rule}'")
+    try:
+        run = platform.play("verify")
+    finally:
+        platform.ssh("gpu-1", "nft delete table ip trouble")
+    assert run.code != 0
+    assert re.search(rf"No model answered: {re.escape(GATEWAY)}/v1 answered 5\d\d ", run.output), run.output
+    assert "docker logs litellm" in run.output
+    wait_until(lambda: platform.play("verify").code == 0, "an answer again", 60)
 
 
 def test_the_answers_path_is_proven_at_every_station(platform, http, client_key):
