@@ -75,7 +75,7 @@ def _phases(two: Backends) -> list[Figure]:
             lambda it: it.signal(GONE, STAND_IN, "STOP"),
             lambda it: it.signal(GONE, STAND_IN, "CONT"),
         ),
-        "cut off": (lambda it: it.cut_off(GONE, STAND_IN), lambda it: it.join(GONE)),
+        "cut off": (lambda it: it.cut_off(GONE, STAND_IN.port), lambda it: it.join(GONE)),
     }
     for name, (begin, end) in faults.items():
         print(f"  one of two servers {name} …", flush=True)

@@ -122,6 +122,15 @@ class Platform:
         self.ssh(host, "docker ps -aq | xargs -r docker rm -f; rm -rf /opt/stacks/* /srv/docker/*")
         self.ssh(host, "rm -rf /var/lib/hearth/stacks/* /var/lib/hearth/transactions/*")
 
+    def cut_off(self, host: str, port: int) -> None:
+        """Whatever comes to a port of the host is dropped, in connections that stand, too, until `join`."""
+        rule = f"add rule ip trouble first tcp dport {port} drop"
+        chain = "add chain ip trouble first { type filter hook prerouting priority -400; }"
+        self.ssh(host, f"nft 'add table ip trouble; {chain}; {rule}'")
+
+    def join(self, host: str) -> None:
+        self.ssh(host, "nft delete table ip trouble")
+
     def reboot(self, host: str) -> None:
         """Boot a host again; returns when its engine answers."""
         subprocess.run([BIN / "python", "-m", "tests.lab", "reboot", host], cwd=ROOT, check=True)

@@ -38,13 +38,11 @@ def test_a_second_run_changes_nothing_and_still_proves(platform):
 
 def test_where_no_model_answers_verify_fails_and_says_why(platform):
     """Every container is healthy; what is cut is the way from the gateway to the model's server."""
-    chain = "add chain ip trouble first { type filter hook prerouting priority -400; }"
-    rule = "add rule ip trouble first tcp dport 11434 drop"
-    platform.ssh("gpu-1", f"nft 'add table ip trouble; {chain}; {rule}'")
+    platform.cut_off("gpu-1", 11434)
     try:
         run = platform.play("verify")
     finally:
-        platform.ssh("gpu-1", "nft delete table ip trouble")
+        platform.join("gpu-1")
     assert run.code != 0
     assert re.search(rf"No model answered: {re.escape(GATEWAY)}/v1 answered 5\d\d ", run.output), run.output
     assert "docker logs litellm" in run.output

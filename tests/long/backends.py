@@ -89,15 +89,6 @@ class Backends(Platform):
     def signal(self, host: str, server: Server, name: str) -> None:
         self.ssh(host, f"kill -{name} $({server.process})")
 
-    def cut_off(self, host: str, server: Server) -> None:
-        """Whatever comes to the server's port is dropped, in connections that stand, too."""
-        rule = f"add rule ip trouble first tcp dport {server.port} drop"
-        chain = "add chain ip trouble first { type filter hook prerouting priority -400; }"
-        self.ssh(host, f"nft 'add table ip trouble; {chain}; {rule}'")
-
-    def join(self, host: str) -> None:
-        self.ssh(host, "nft delete table ip trouble")
-
 
 def prepared(folder: Path, hosts: Sequence[str]) -> Backends:
     """The hosts, and the lab's variables in the folder of an inventory that is to be written."""

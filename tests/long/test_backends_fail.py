@@ -58,7 +58,7 @@ FAULTS = {
         lambda two, server: two.signal(GONE, server, "STOP"),
         lambda two, server: two.signal(GONE, server, "CONT"),
     ),
-    "cut off": Fault(lambda two, server: two.cut_off(GONE, server), lambda two, _server: two.join(GONE)),
+    "cut off": Fault(lambda two, server: two.cut_off(GONE, server.port), lambda two, _server: two.join(GONE)),
 }
 
 

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 import yaml
 
-from ..e2e.conftest import BIN, ROOT, Dumper
+from ..e2e.conftest import BIN, ROOT, Dumper, Platform
 from ..lab import table
 from ..lab.output import wait_until
-from .backends import COMPUTE, EDGE, Backends, prepared
+from .backends import COMPUTE, EDGE, prepared
 
 pytestmark = pytest.mark.lab
 
@@ -38,10 +38,10 @@ print(json.dumps([answer.headers['x-hearth-backend'], answer.read().decode()]))
 """
 
 
-class Mixed(Backends):
+class Mixed(Platform):
     """A gateway, a host with vLLM and one with Ollama."""
 
-    def write(self, **variables: Any) -> None:  # type: ignore[override]
+    def write(self, **variables: Any) -> None:
         vllm = {
             "ansible_host": COMPUTE[0].address,
             "stacks": ["vllm"],
@@ -129,14 +129,14 @@ def test_nothing_to_do_the_second_time(mixed: Mixed) -> None:
     assert mixed.deploy().succeeded().changed == 0
 
 
-def test_where_it_stops_the_other_answers_and_it_comes_back(mixed: Mixed) -> None:
+def test_where_it_stops_the_other_answers_and_once_started_it_takes_its_part_again(mixed: Mixed) -> None:
     mixed.ssh(VLLM, "docker kill vllm")
     assert mixed.servers() == {OLLAMA}
     mixed.ssh(VLLM, "docker start vllm")
     wait_until(lambda: VLLM in mixed.servers(4), "vLLM among those that answer", 240)
 
 
-def test_a_model_that_it_cannot_load_leaves_the_old_one_serving(mixed: Mixed) -> None:
+def test_an_option_that_it_refuses_fails_the_deploy_and_the_old_one_serves(mixed: Mixed) -> None:
     before = container(mixed, "{{.Config.Cmd}}")
     mixed.write(vllm_arguments=["--load-format=no-such-format"])
     failed = mixed.deploy("--limit", VLLM)
