@@ -1,14 +1,18 @@
-"""Run on a lab host by Python alone: `asker.py URL MODEL KEY CLIENTS SECONDS STREAM [CA NAME]`; prints JSON.
+"""Run on a lab host by Python alone: `asker.py PLAN`, where PLAN is JSON; prints JSON.
 
-So many clients ask for one completion after the other, for so many seconds, each over a connection of its own that
-is made before and stays open. What it prints is {count, lost, rate, seconds: [until complete], first: [until the first
-piece]}.
+PLAN is {model, key, clients, stream, rounds, seconds, ways: {name: {url, ca, name}}}. In each round every way is asked
+once, in an order drawn by chance: so many clients ask for one completion after the other, for so many seconds, each
+over a connection of its own that is made before and stays open. What it prints is, for each way, [{rate, first}, …] by
+round: answers in a second, and the median of the seconds until the first piece. A round of each before the first is not
+counted. A lost answer ends it, with a line that says which.
 """
 
 import json
+import random
 import re
 import socket
 import ssl
+import statistics
 import sys
 import threading
 import time
@@ -50,7 +54,7 @@ class Line:
 
 
 class Asker:
-    def __init__(self, url: str, model: str, key: str, stream: bool, ca: str, name: str) -> None:
+    def __init__(self, model: str, key: str, stream: bool, url: str, ca: str, name: str) -> None:
         self.parts = urlsplit(url)
         self.name = name
         self.context = ssl.create_default_context(cafile=ca) if ca else None
@@ -65,7 +69,7 @@ class Asker:
             f"POST {self.parts.path} HTTP/1.1\r\nHost: {name or self.parts.netloc}\r\nAuthorization: Bearer {key}\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}"
         ).encode()
-        self.done: list[tuple[float, float]] = []
+        self.first: list[float] = []
         self.lost: list[str] = []
 
     def line(self) -> Line:
@@ -73,39 +77,46 @@ class Asker:
         return Line((str(self.parts.hostname), port), self.context, self.name)
 
     def ask(self, line: Line, until: float) -> None:
-        while time.monotonic() < until:
+        while time.monotonic() < until and not self.lost:
             began = time.monotonic()
             try:
                 status, text, first = line.ask(self.question)
             except (OSError, ValueError) as problem:
                 self.lost.append(repr(problem))
-                line = self.line()
-                continue
+                return
             if status == 200 and b"choices" in text and b'"error"' not in text:
-                self.done.append((first - began, time.monotonic() - began))
+                self.first.append(first - began)
             else:
                 self.lost.append(f"{status} {text[:200]!r}")
 
+    def round(self, clients: int, seconds: float) -> dict:
+        self.first = []
+        lines = [self.line() for _client in range(clients)]
+        began = time.monotonic()
+        threads = [threading.Thread(target=self.ask, args=(line, began + seconds)) for line in lines]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        took = time.monotonic() - began
+        for line in lines:
+            line.sock.close()
+        if self.lost:
+            sys.exit(f"{self.parts.geturl()} did not answer everything: {self.lost[:5]}")
+        return {"rate": len(self.first) / took, "first": statistics.median(self.first)}
 
-def main(
-    url: str, model: str, key: str, clients: str, seconds: str, stream: str, ca: str = "", name: str = ""
-) -> None:
-    asker = Asker(url, model, key, stream == "stream", ca, name)
-    lines = [asker.line() for _client in range(int(clients))]
-    began = time.monotonic()
-    threads = [threading.Thread(target=asker.ask, args=(line, began + float(seconds))) for line in lines]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    found = {
-        "count": len(asker.done),
-        "lost": asker.lost[:5],
-        "rate": len(asker.done) / (time.monotonic() - began),
-        "first": sorted(first for first, _whole in asker.done),
-        "seconds": sorted(whole for _first, whole in asker.done),
+
+def main(plan: dict) -> None:
+    askers = {
+        name: Asker(plan["model"], plan["key"], plan["stream"], **way) for name, way in plan["ways"].items()
     }
+    found: dict[str, list[dict]] = {name: [] for name in askers}
+    for number in range(plan["rounds"] + 1):
+        for name, asker in random.sample(sorted(askers.items()), len(askers)):
+            answer = asker.round(plan["clients"], plan["seconds"])
+            if number:
+                found[name].append(answer)
     print(json.dumps(found))
 
 
-main(*sys.argv[1:])
+main(json.loads(sys.argv[1]))

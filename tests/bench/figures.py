@@ -11,7 +11,8 @@ class Figure:
     """`value` is a ratio (unit "×"), or a difference or an amount in its own unit; limit None: shown, not judged.
 
     value None: not run, and `note` says why.
-    ours, base: the medians behind it in `absolute` units. spread: the smallest and largest value of a single round.
+    ours, base: the medians behind it in `absolute` units. spread: the smallest and largest value of a single round,
+    or of many the middle half (paired).
     """
 
     name: str
@@ -51,6 +52,23 @@ def ratio(
     middle, below = statistics.median(ours), statistics.median(base)
     spread = (min(ours) / below, max(ours) / below)
     return Figure(name, what, against, middle / below, spread, limit, ours=middle, base=below, **more)
+
+
+def paired(
+    name: str,
+    what: str,
+    against: str,
+    ours: Sequence[float],
+    base: Sequence[float],
+    limit: float | None,
+    **more: Any,
+) -> Figure:
+    """Median of each round's ratio, for many short rounds; the spread is the middle half of them."""
+    low, middle, high = statistics.quantiles(
+        [mine / theirs for mine, theirs in zip(ours, base, strict=True)], n=4
+    )
+    medians = {"ours": statistics.median(ours), "base": statistics.median(base)}
+    return Figure(name, what, against, middle, (low, high), limit, **medians, **more)
 
 
 def difference(

@@ -129,18 +129,20 @@ def test_nothing_to_do_the_second_time(mixed: Mixed) -> None:
     assert mixed.deploy().succeeded().changed == 0
 
 
-def test_where_it_stops_the_other_answers_and_once_started_it_takes_its_part_again(mixed: Mixed) -> None:
-    mixed.ssh(VLLM, "docker kill vllm")
+def test_where_it_is_killed_the_other_answers_and_it_comes_back_by_itself(mixed: Mixed) -> None:
+    mixed.ssh(VLLM, f"kill -KILL {container(mixed, '{{.State.Pid}}')}")
     assert mixed.servers() == {OLLAMA}
-    mixed.ssh(VLLM, "docker start vllm")
     wait_until(lambda: VLLM in mixed.servers(4), "vLLM among those that answer", 240)
+    assert container(mixed, "{{.RestartCount}}") == "1"
 
 
-def test_an_option_that_it_refuses_fails_the_deploy_and_the_old_one_serves(mixed: Mixed) -> None:
-    before = container(mixed, "{{.Config.Cmd}}")
+def test_an_option_that_it_refuses_is_rolled_back_and_the_old_one_serves(mixed: Mixed) -> None:
+    command, old = (container(mixed, form) for form in ("{{.Config.Cmd}}", "{{.Id}}"))
     mixed.write(vllm_arguments=["--load-format=no-such-format"])
     failed = mixed.deploy("--limit", VLLM)
     mixed.write()
     assert failed.code != 0
-    assert container(mixed, "{{.Config.Cmd}} {{.State.Health.Status}}") == f"{before} healthy"
+    assert "rolled back" in failed.output
+    assert container(mixed, "{{.Config.Cmd}} {{.State.Health.Status}}") == f"{command} healthy"
+    assert container(mixed, "{{.Id}}") != old, "the refused one never took its place"
     assert VLLM in mixed.servers()
