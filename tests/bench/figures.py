@@ -12,7 +12,7 @@ class Figure:
 
     value None: not run, and `note` says why.
     ours, base: the medians behind it in `absolute` units. spread: the smallest and largest value of a single round,
-    or of many the middle half (paired).
+    or of many the middle half.
     """
 
     name: str
@@ -46,29 +46,20 @@ def ratio(
     ours: Sequence[float],
     base: Sequence[float],
     limit: float | None,
+    by_round: bool = False,
     **more: Any,
 ) -> Figure:
-    """Median over median; the spread is every value of ours over the base's median."""
+    """Median over median; the spread is every value of ours over the base's median.
+
+    by_round: for many short rounds, the median of each round's ratio; the spread is the middle half of these.
+    """
     middle, below = statistics.median(ours), statistics.median(base)
-    spread = (min(ours) / below, max(ours) / below)
-    return Figure(name, what, against, middle / below, spread, limit, ours=middle, base=below, **more)
-
-
-def paired(
-    name: str,
-    what: str,
-    against: str,
-    ours: Sequence[float],
-    base: Sequence[float],
-    limit: float | None,
-    **more: Any,
-) -> Figure:
-    """Median of each round's ratio, for many short rounds; the spread is the middle half of them."""
-    low, middle, high = statistics.quantiles(
-        [mine / theirs for mine, theirs in zip(ours, base, strict=True)], n=4
-    )
-    medians = {"ours": statistics.median(ours), "base": statistics.median(base)}
-    return Figure(name, what, against, middle, (low, high), limit, **medians, **more)
+    value, spread = middle / below, (min(ours) / below, max(ours) / below)
+    if by_round:
+        each = [mine / theirs for mine, theirs in zip(ours, base, strict=True)]
+        low, value, high = statistics.quantiles(each, n=4)
+        spread = (low, high)
+    return Figure(name, what, against, value, spread, limit, ours=middle, base=below, **more)
 
 
 def difference(

@@ -24,6 +24,7 @@ CLIENTS = (1, 8, 32)
 # Many short rounds: on a busy machine speed changes from one second to the next, and the ways are compared by round.
 ROUNDS = 24
 SECONDS = 1.0
+BY_ROUND = {"by_round": True, "absolute": "ms"}
 ASKER = Path(__file__).resolve().parent / "asker.py"
 PATH = "/v1/chat/completions"
 CA = "/srv/docker/traefik/certificates/ca.crt"
@@ -143,29 +144,29 @@ def _figures(clients: int, streamed: bool, asked: dict[str, list[dict]]) -> list
     word = f"{clients} client{'s' if clients > 1 else ''}{', streamed' if streamed else ''}"
     judged = clients > 1
     found = [
-        figures.paired(
+        figures.ratio(
             *(f"gateway/plain/{suffix}", f"LiteLLM as configured, time for an answer, {word}", BARE),
             *(each[OURS], each[BARE], PLAIN if judged else None),
-            absolute="ms",
+            **BY_ROUND,
         ),
-        figures.paired(
+        figures.ratio(
             *(f"gateway/front-door/{suffix}", f"the whole way through Traefik, time for an answer, {word}"),
             *("LiteLLM as configured", each[WHOLE], each[OURS], FRONT_DOOR if judged else None),
-            absolute="ms",
+            **BY_ROUND,
         ),
-        figures.paired(
+        figures.ratio(
             *(f"gateway/alone/{suffix}", f"the whole way through Traefik, time for an answer, {word}"),
             *(OLLAMA, each[WHOLE], each[OLLAMA], None),
-            absolute="ms",
+            **BY_ROUND,
         ),
     ]
     if streamed:
         first = {name: [1000 * round_["first"] for round_ in rounds] for name, rounds in asked.items()}
         found.append(
-            figures.paired(
+            figures.ratio(
                 *(f"gateway/first/{suffix}", f"LiteLLM as configured, time to the first piece, {word}", BARE),
                 *(first[OURS], first[BARE], None),
-                absolute="ms",
+                **BY_ROUND,
             )
         )
     return found

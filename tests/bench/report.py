@@ -62,7 +62,7 @@ def line(row: Mapping[str, Any]) -> str:
     ours, base = (
         "" if value is None else f"{value:.3g} {row['absolute']}" for value in (row["ours"], row["base"])
     )
-    figure = f"{row['value']:.2g}{unit} ({low:.2g} to {high:.2g})"
+    figure = f"{row['value']:.3g}{unit} ({low:.3g} to {high:.3g})"
     return f"| {row['what']} | {row['against']} | {figure} | {limit} | {ours} | {base} | {word} |\n"
 
 
