@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from .conftest import ROOT, Run
+from .conftest import BIN, ROOT, Run
 
 pytestmark = pytest.mark.docker
 
@@ -26,16 +26,24 @@ def make(*arguments: str) -> Run:
     return Run(done)
 
 
-def volumes() -> set[str]:
-    listed = subprocess.run(["docker", "volume", "ls", "-q"], text=True, capture_output=True, check=True)
-    return set(listed.stdout.split())
+def listed(kind: str) -> set[str]:
+    """The names of this engine's volumes or networks."""
+    command = ["docker", kind, "ls", "--format", "{{.Name}}"]
+    return set(subprocess.run(command, text=True, capture_output=True, check=True).stdout.split())
 
 
 @pytest.fixture(scope="module")
 def up():
-    first = make("up")
-    yield first
+    """What `make up` said; what it leaves on purpose goes too, unless somebody had it before."""
+    subprocess.run([BIN / "python", "-m", "tests.lab", "engine"], cwd=ROOT, check=True)
+    made = {"volume": {"openwebui_data", "ollama_models"}, "network": {"frontend"}}
+    before = {kind: listed(kind) for kind in made}
+    yield make("up")
     make("down")
+    for kind, names in made.items():
+        ours = (names & listed(kind)) - before[kind]
+        if ours:
+            subprocess.run(["docker", kind, "rm", *ours], check=True)
 
 
 def test_make_up_ends_with_a_models_answer(up):
@@ -65,11 +73,11 @@ def test_secrets_are_shown_only_when_asked_for(up):
 
 
 def test_make_down_removes_the_containers_and_keeps_the_data(up):
-    before = volumes()
+    before = listed("volume")
     make("down").succeeded()
     names = subprocess.run(
         ["docker", "ps", "-a", "--format", "{{.Names}}"], text=True, capture_output=True, check=True
     )
     assert not {"traefik", "litellm", "open-webui", "ollama"} & set(names.stdout.split())
-    assert volumes() >= before
+    assert listed("volume") >= before
     assert any("open" in name for name in before)

@@ -34,7 +34,16 @@ def run(client: docker.DockerClient, image: Image, script: str, **options: objec
     """The words that a shell script prints inside the image."""
     if image.shape and not image.shape.present:
         pytest.skip("an empty image: its own tests assert that nothing can be run in it")
-    output = client.containers.run(image.reference, ["-c", script], entrypoint="sh", remove=True, **options)
+    container = client.containers.run(
+        image.reference, ["-c", script], entrypoint="sh", detach=True, **options
+    )
+    try:
+        ended = container.wait()
+        output = container.logs(stderr=False)
+        assert ended["StatusCode"] == 0, container.logs()
+    finally:
+        # Not the library's own `remove`, which leaves the volumes that an image declares.
+        container.remove(force=True, v=True)
     return output.decode().split()
 
 
