@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SOURCES = Path(__file__).resolve().parent / "farm"
 HOSTS = {"trusted": "bench-1", "compute": "bench-2"}
 PASSWORD = "bench"
-_PROOF = ("check.yml", "prove.yml")
+_PROOF = ("check.yml", "parts/prove.yml")
 PYINFRA = ROOT / ".cache" / "bench" / "pyinfra"
 
 
