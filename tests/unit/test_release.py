@@ -1,10 +1,11 @@
 """What `ansible-galaxy collection build` packs."""
 
+from pathlib import Path
+
 import pytest
 import yaml
 
-from .fleet import ROOT
-
+ROOT = Path(__file__).resolve().parents[2]
 # ansible-galaxy leaves these out by itself.
 ALWAYS = ("__pycache__/", "*.pyc")
 IGNORED = [
