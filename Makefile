@@ -48,7 +48,7 @@ lab: export ANSIBLE_VAULT_PASSWORD_FILE := $(CURDIR)/.lab/vault_pass
 
 ##@ Tests
 
-test: dev ## Everything: lint, unit, sanity, molecule, quick start, two-host end to end (about 40 minutes)
+test: dev ## What every change has to pass: lint, unit, sanity, molecule, quick start, end to end (about 40 minutes)
 	@$(BIN)/python scripts/test.py
 
 test-fast: lint unit ## About two minutes: lint and the unit tests that need nothing else

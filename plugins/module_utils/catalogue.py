@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from fnmatch import fnmatchcase
 from typing import Any
 
 from . import secrets as secret_rules
@@ -192,11 +193,23 @@ def _check_names(
     # Those of services and parts that are left out just now stay in the vault.
     kept = [secret.name for spec in specs.values() for secret in spec.secrets if not secret.each]
     known = known_names(specs.values(), [*secrets, *kept])
+    # A client that was renamed or taken out leaves its key in the vault, and all of them are alike.
+    left = [
+        secret.name.replace("{name}", "*")
+        for spec in specs.values()
+        for secret in spec.secrets
+        if secret.each
+    ]
     for host in hosts:
         own = host.variables.get("own_variables") or []
         old = renamed(host.name, host.names, specs.values())
         problems.extend(old)
-        names = [name for name in host.names if name not in {problem.variable for problem in old}]
+        names = [
+            name
+            for name in host.names
+            if name not in {problem.variable for problem in old}
+            and not any(fnmatchcase(name, f"vault_{pattern}") for pattern in left)
+        ]
         problems.extend(misspelt(host.name, names, known, specs, own))
 
 

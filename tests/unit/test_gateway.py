@@ -39,6 +39,16 @@ def told(**variables: Any) -> dict[str, str]:
     return {problem.variable: problem.expected for problem in resolved(**variables).problems}
 
 
+def test_the_key_of_a_client_that_has_gone_may_stay_in_the_vault() -> None:
+    """It is as like the others' keys as the names of clients are."""
+    left = {
+        "vault_litellm_client_editor": "sk-" + "x1" * 12,
+        "vault_litellm_client_editor_previous": "sk-" + "x2" * 12,
+    }
+    assert gateway(litellm_clients=[{"name": "editors"}], **left)
+    assert "vault_litellm_client" in told(litellm_clients=[{"name": "editors"}], vault_litellm_client="x")
+
+
 def test_a_server_that_hearth_does_not_manage_serves_beside_the_platforms_own() -> None:
     small, large = view_backends.backends(gateway(litellm_servers=[DESKTOP]))
 
