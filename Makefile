@@ -9,7 +9,7 @@ LOCAL := .hearth/local.yml
 PLAY := $(BIN)/ansible-playbook -i inventories/local -e @$(LOCAL)
 
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^##@ / {print "\n" substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 ##@ This machine
 
@@ -30,14 +30,14 @@ ask: runtime .vault_pass $(LOCAL) ## Ask the platform a question: make ask Q="â€
 	@test -n "$${QUESTION:-}" || { echo 'usage: make ask Q="your question"'; exit 2; }
 	@$(PLAY) playbooks/ask.yml
 
-show-password: ## Print the password of Open WebUI's first account
+show-password: $(LOCAL) ## Print the password of Open WebUI's first account
 	@$(BIN)/python scripts/show.py password
 
-show-key: ## Print a client key of the gateway
+show-key: $(LOCAL) ## Print a client key of the gateway
 	@$(BIN)/python scripts/show.py key
 
 $(LOCAL):
-	@echo 'Nothing was deployed here yet: make up'; exit 2
+	@echo 'Nothing was deployed here yet: make up' >&2; exit 2
 
 # The passwords of this machine's and of the lab's vault. Your own inventories have passwords of your own.
 .vault_pass .lab/vault_pass:
@@ -71,11 +71,12 @@ sanity: dev ## ansible-test sanity on the built collection
 molecule: dev ## A scenario per role on a lab host [ONLY=traefik]
 	@scripts/molecule.sh $(ONLY)
 
-e2e: dev ## The two-host end-to-end test
-	@$(BIN)/pytest tests/e2e
+e2e: dev ## The quick start on this machine, and two hosts from the inventory to the answer
+	@$(BIN)/pytest -m "not long" tests/e2e
 
 test-long: dev .lab/vault_pass ## Fault and property tests on two lab hosts; not part of `make test` [HEARTH_SEED=]
-	@$(BIN)/pytest -s tests/e2e/test_sign_on.py tests/e2e/test_trust_zones.py tests/long
+	@$(BIN)/pytest -s -m long tests/e2e
+	@$(BIN)/pytest -s tests/long
 	@$(BIN)/python -m tests.lab up solo
 	@$(BIN)/python -m tests.lab reboot solo  # what `host` did to its rules has cut off its resolver
 	@scripts/molecule.sh backups migrate

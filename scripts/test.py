@@ -55,8 +55,6 @@ FIRST = [
     Stage("lab hosts", [[PYTHON, "-m", "tests.lab", "up"], [*PYTEST, "tests/lab"]]),
 ]
 QUICK_START = "tests/e2e/test_quick_start.py"
-# What takes many minutes of reboots, deploys and a browser: `make test-long`.
-LONG = ("tests/e2e/test_sign_on.py", "tests/e2e/test_trust_zones.py")
 # In containers of this machine's engine, and with its restic.
 ENGINE = [Stage("unit on Docker", [[*PYTEST, "-m", "docker or lab or restic", "tests/unit"]])]
 # On the host `solo`.
@@ -64,10 +62,7 @@ SOLO = [Stage("molecule", [["scripts/molecule.sh"]])]
 # As a user of this machine, and on the other hosts.
 PLATFORM = [
     Stage("quick start", [[*PYTEST, QUICK_START]]),
-    Stage(
-        "end to end",
-        [[*PYTEST, "tests/e2e", *(f"--ignore={name}" for name in (QUICK_START, *LONG))]],
-    ),
+    Stage("end to end", [[*PYTEST, "-m", "not long", "tests/e2e", f"--ignore={QUICK_START}"]]),
 ]
 STAGES = [*FIRST, *ENGINE, *SOLO, *PLATFORM]
 STOPPED = threading.Event()

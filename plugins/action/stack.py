@@ -19,7 +19,7 @@ from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ..module_utils import catalogue, job, off
+from ..module_utils import catalogue, engine_program, off
 from ..module_utils._catalogue_backups import saved_data, saves
 from ..module_utils._waiting import folder as waiting_folder
 from ..module_utils.digest import digest
@@ -100,7 +100,7 @@ class ActionModule(ActionBase):
         plan = {**change_plan(service, found.files), **more}
         name, state_dir = service["name"], service["state_dir"]
         # Named here: where the connection breaks before the answer came, asking again starts nothing twice.
-        identity = job.new_id()
+        identity = engine_program.new_id()
         which = {"state_dir": state_dir, "service": name, "identity": identity}
         submitted = {"state": "present", "plan": json.dumps(plan)}
 

@@ -22,20 +22,6 @@ from typing import Any
 from . import _durable
 from ._job import Job
 
-# Of these, `stopped`, `copied` and `routed` belong to an update that changes data for good (see _one_way.py).
-STEPS = (
-    "staged",
-    "checked",
-    "pulled",
-    "kept",
-    "stopped",
-    "copied",
-    "placed",
-    "up",
-    "healthy",
-    "routed",
-    "committed",
-)
 DROP, UNDO, COMMIT = "drop", "undo", "commit"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")

@@ -18,7 +18,7 @@ from . import (
     _restic,
     backup,
 )
-from .job import MODULES, pack
+from .engine_program import MODULES, pack
 
 PATH = "/usr/local/sbin/hearth-backup"
 

@@ -2,7 +2,7 @@
 """Work of a module's own that outlives the connection: a function, in a process of its own (see _job.py).
 
 One directory holds one job at a time, and the last one's traces; job.json, {id, started}, tells which. What has to
-survive a boot is a transaction instead (job.py).
+survive a boot is a transaction instead (engine_program.py).
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import fields
+from difflib import get_close_matches
 from typing import Any
 
 from .service_spec import (
@@ -317,7 +318,10 @@ class _Reader:
     def take(self, key: str, kind: type, *default: Any) -> Any:
         if key not in self.text and default:
             return default[0]
-        value = self.text.pop(key, None)
+        if key not in self.text:
+            similar = get_close_matches(key, self.text, n=1)
+            raise SpecError(f"{self.name}: {key} is missing{f'; is it {similar[0]}?' if similar else ''}")
+        value = self.text.pop(key)
         if not isinstance(value, kind):
             raise SpecError(f"{self.name}: {key} must be {kind.__name__}, is {value!r}")
         return value

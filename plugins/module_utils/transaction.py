@@ -2,7 +2,7 @@
 """A change to one stack as a transaction: known to be good before anything is touched, then healthy or undone.
 
 Runs on the host, detached from the connection, and needs nothing there but Python 3.9, Docker and Compose. Together
-with the `_*.py` files that it imports it is kept on the host as <state_dir>/engine.py (see job.py), for the boot:
+with the `_*.py` files that it imports it is kept on the host as <state_dir>/engine.py (engine_program), for the boot:
 
     python3 engine.py run STATE_DIR SERVICE ID      carry out a submitted transaction
     python3 engine.py recover STATE_DIR             finish or undo what a crash interrupted

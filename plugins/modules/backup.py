@@ -12,7 +12,7 @@ description:
   - Runs C(hearth-backup) on the host, which C(playbooks/backup.yml) puts there, and prints its lines as they come.
   - It goes on when the connection is lost or the controller goes. Where another one is at work it waits for its end.
   - In check mode nothing is done.
-author: Hearth contributors (@hearth)
+author: The Hearth authors (@hearth)
 options:
   arguments:
     description: What C(hearth-backup) is to do, as on its command line, such as V([run, openwebui]).

@@ -34,7 +34,7 @@ EXAMPLES = r"""
 RETURN = r"""{}"""
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.hearth.llm.plugins.module_utils import job
+from ansible_collections.hearth.llm.plugins.module_utils import engine_program
 
 
 def main() -> None:
@@ -43,10 +43,10 @@ def main() -> None:
         supports_check_mode=True,
     )
     state_dir = module.params["state_dir"]
-    changed = not job.is_installed(state_dir)
+    changed = not engine_program.is_installed(state_dir)
     if changed and not module.check_mode:
         try:
-            job.install(state_dir)
+            engine_program.install(state_dir)
         except OSError as problem:
             module.fail_json(msg=f"engine.py cannot be written to {state_dir}: {problem}")
     module.exit_json(changed=changed)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: model_speed
-short_description: Measure how fast an Ollama answers, and where its models run
+short_description: Measure how fast a model server answers, and where its models run
 version_added: 0.1.0
 description:
   - Has each model that is in memory write a sentence, and tells tokens a second by Ollama's own clock, the model's

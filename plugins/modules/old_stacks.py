@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: old_stacks
 short_description: Leave the old structure of one compose file for each kind of host
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Finds C(/opt/stacks/ai) and C(/opt/stacks/ai-compute), puts them aside so that the new stacks can take their names,
     ports and data, and lets them go or brings them back.

@@ -129,7 +129,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.hearth.llm.plugins.module_utils import job, transaction
+from ansible_collections.hearth.llm.plugins.module_utils import engine_program, transaction
 from ansible_collections.hearth.llm.plugins.module_utils._docker import Docker
 from ansible_collections.hearth.llm.plugins.module_utils._durable import look_at_files
 from ansible_collections.hearth.llm.plugins.module_utils._state import read_state, state_path
@@ -140,13 +140,15 @@ def present(parameters: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
     if check_mode:
         changed = changed_files(parameters["plan"])
         return {"changed": bool(changed), "changed_files": changed}
-    identity = job.submit(parameters["state_dir"], parameters["name"], parameters["plan"], parameters["id"])
+    identity = engine_program.submit(
+        parameters["state_dir"], parameters["name"], parameters["plan"], parameters["id"]
+    )
     return follow({**parameters, "id": identity})
 
 
 def follow(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """What is new. Whether it changed anything is known at its end; until then it counts as a change."""
-    found = job.follow(
+    found = engine_program.follow(
         parameters["state_dir"],
         parameters["name"],
         parameters["id"],

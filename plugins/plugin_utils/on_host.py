@@ -13,7 +13,7 @@ from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ..module_utils import job
+from ..module_utils import engine_program
 from .follow import follow
 
 
@@ -59,7 +59,7 @@ def follow_module(
 
 def program_digest() -> str:
     """The sha256 of the program that carries out changes, of this release."""
-    return hashlib.sha256(job.program()).hexdigest()
+    return hashlib.sha256(engine_program.program()).hexdigest()
 
 
 def ask_engine(action: ActionBase, state_dir: str, question: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -46,7 +46,9 @@ def load_specs(folders: list[Path]) -> dict[str, ServiceSpec]:
     specs: dict[str, ServiceSpec] = {}
     for folder in [ROOT / "roles", *folders]:
         if not folder.is_dir():
-            raise AnsibleError(f"service_folders: {folder} is not a directory")
+            raise AnsibleError(
+                f"service_folders: {folder} is not a directory; a relative one is looked for beside the inventory"
+            )
         for file in sorted(folder.glob("*/service.yml")):
             name = file.parent.name
             if name in specs:
@@ -54,7 +56,7 @@ def load_specs(folders: list[Path]) -> dict[str, ServiceSpec]:
             role = f"{COLLECTION}.{name}" if folder == ROOT / "roles" else str(file.parent)
             try:
                 specs[name] = read(name, role, _yaml(file), _options(file.parent))
-            except SpecError as error:
+            except (SpecError, yaml.YAMLError) as error:
                 raise AnsibleError(f"{file}: {error}") from error
     return specs
 

@@ -19,6 +19,8 @@ from ..lab import table
 from .browser import Browser, browser
 from .conftest import BIN, LAB, ROOT, Platform, lab_variables
 
+pytestmark = [pytest.mark.lab, pytest.mark.long]
+
 SOLO = table.hosts()["solo"].address
 CHAT, AUTH, GATEWAY, PAD = (f"https://{name}.hearth.lan" for name in ("chat", "auth", "openai", "pad"))
 REFUSED = ("000", "404", "500", "502", "503")

@@ -11,7 +11,7 @@ import pytest
 from ..lab import table
 from .conftest import BIN, GPU_1, ROOT
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.long]
 URL = f"http://{GPU_1}:11434/"
 ANSWERED, REFUSED = "0", "7"  # curl's exit status; 7: no connection
 STRANGER = "198.51.100.50"

@@ -26,7 +26,6 @@ pytestmark = pytest.mark.lab
 STACKS = ["traefik", "authentik", "rustpad", "qdrant"]
 OLD_POSTGRES = "15"
 STORAGE = "/srv/docker/qdrant/storage"
-SITE = "/ak-root/.venv/lib/python3.13/site-packages/authentik_standin"
 
 # What a version of Qdrant begins with.
 OPEN = """\

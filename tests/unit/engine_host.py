@@ -8,7 +8,7 @@ import subprocess
 import uuid
 from pathlib import Path
 
-from ansible_collections.hearth.llm.plugins.module_utils import _durable, _state, job, transaction
+from ansible_collections.hearth.llm.plugins.module_utils import _durable, _state, engine_program, transaction
 from ansible_collections.hearth.llm.plugins.module_utils._docker import Docker
 from ansible_collections.hearth.llm.plugins.module_utils._journal import Folder
 
@@ -96,7 +96,7 @@ class Host:
 
     def submitted(self, plan):
         """A submitted transaction that nobody carries out yet."""
-        folder = Folder(self.state_dir, plan["name"], job.new_id())
+        folder = Folder(self.state_dir, plan["name"], engine_program.new_id())
         folder.create(plan)
         return folder
 

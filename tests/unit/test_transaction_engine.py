@@ -28,7 +28,7 @@ from ansible_collections.hearth.llm.plugins.module_utils import (
     _journal,
     _stack_files,
     _steps,
-    job,
+    engine_program,
     look,
     transaction,
 )
@@ -520,7 +520,9 @@ def in_compose_up(running):
     stop_grace_period: 1s
 """
     plan = running.plan(config="two", more=more, deadline=60)
-    folder = Folder(running.state_dir, running.name, job.submit(running.state_dir, running.name, plan))
+    folder = Folder(
+        running.state_dir, running.name, engine_program.submit(running.state_dir, running.name, plan)
+    )
     wait_for(lambda: any(item["service"] == "base" for item in running.containers()))
     return folder
 
@@ -530,7 +532,7 @@ def test_sigkill_of_the_engine_in_the_middle_of_compose_up(running, in_compose_u
         for pid in engines_of(in_compose_up):
             os.kill(pid, number)
     wait_for(lambda: not in_compose_up.is_running())
-    followed = job.follow(running.state_dir, running.name, in_compose_up.id, 0, 0)
+    followed = engine_program.follow(running.state_dir, running.name, in_compose_up.id, 0, 0)
     assert followed["finished"]
     assert followed["result"]["stands"] == "unknown"
     # The orphaned `docker compose up` still holds the host; the recovery waits for it instead of working against it.
@@ -549,7 +551,7 @@ def test_sigkill_of_the_engine_in_the_middle_of_compose_up(running, in_compose_u
 
 def test_a_killed_worker_is_undone_at_once(running, in_compose_up):
     os.kill(engines_of(in_compose_up)[-1], signal.SIGKILL)
-    ended = job.follow(running.state_dir, running.name, in_compose_up.id, 0, 60)
+    ended = engine_program.follow(running.state_dir, running.name, in_compose_up.id, 0, 60)
     assert (ended["result"]["outcome"], ended["result"]["stands"]) == ("undone", "previous")
     assert "was interrupted at the step 'up'" in ended["result"]["error"]["message"]
     assert running.stands()[1:] == ("healthy", "one", "one")
@@ -560,34 +562,35 @@ def test_a_killed_worker_is_undone_at_once(running, in_compose_up):
 
 
 def test_a_submitted_change_goes_on_by_itself_and_is_followed(host):
-    identity = job.submit(host.state_dir, host.name, host.plan())
-    first = job.follow(host.state_dir, host.name, identity, 0, 0)
+    identity = engine_program.submit(host.state_dir, host.name, host.plan())
+    first = engine_program.follow(host.state_dir, host.name, identity, 0, 0)
     assert not first["finished"]
-    last = job.follow(host.state_dir, host.name, identity, first["offset"], 30)
+    last = engine_program.follow(host.state_dir, host.name, identity, first["offset"], 30)
     assert last["finished"]
     assert last["result"]["outcome"] == "committed"
     texts = [event["text"] for event in first["events"] + last["events"]]
     assert texts[0] == "handed over"
     assert any(text.startswith("waits for ") for text in texts)
-    again = job.follow(host.state_dir, host.name, identity, last["offset"], 0)
+    again = engine_program.follow(host.state_dir, host.name, identity, last["offset"], 0)
     assert (again["events"], again["result"]) == ([], last["result"])
     # Submitting it again (a controller that lost the answer) does not start it again.
-    assert job.submit(host.state_dir, host.name, host.plan(), identity) == identity
+    assert engine_program.submit(host.state_dir, host.name, host.plan(), identity) == identity
     assert len(list(_journal.folders(host.state_dir))) == 1
 
 
 def test_a_change_whose_submission_was_cut_off_is_started_when_it_is_submitted_again(host):
     folder = host.submitted(host.plan())  # written, and then the connection was lost
-    assert job.submit(host.state_dir, host.name, host.plan(), folder.id) == folder.id
-    ended = job.follow(host.state_dir, host.name, folder.id, 0, 30)
+    assert engine_program.submit(host.state_dir, host.name, host.plan(), folder.id) == folder.id
+    ended = engine_program.follow(host.state_dir, host.name, folder.id, 0, 30)
     assert ended["result"]["outcome"] == "committed"
 
 
 def test_two_changes_of_one_host_never_interleave(host):
     names = [host.name, f"{host.name}b"]
-    ids = [job.submit(host.state_dir, name, host.plan(name=name)) for name in names]
+    ids = [engine_program.submit(host.state_dir, name, host.plan(name=name)) for name in names]
     ended = [
-        job.follow(host.state_dir, name, identity, 0, 60) for name, identity in zip(names, ids, strict=True)
+        engine_program.follow(host.state_dir, name, identity, 0, 60)
+        for name, identity in zip(names, ids, strict=True)
     ]
     assert [item["result"]["outcome"] for item in ended] == ["committed", "committed"]
     assert any(f"waits for {names[0]} to end" in event["text"] for event in ended[1]["events"])
@@ -598,17 +601,19 @@ def test_two_changes_of_one_host_never_interleave(host):
 
 
 def test_of_two_changes_of_one_service_the_later_one_stands(host):
-    ids = [job.submit(host.state_dir, host.name, host.plan(config=text)) for text in ("one", "two")]
-    ended = [job.follow(host.state_dir, host.name, identity, 0, 60)["result"] for identity in ids]
+    ids = [
+        engine_program.submit(host.state_dir, host.name, host.plan(config=text)) for text in ("one", "two")
+    ]
+    ended = [engine_program.follow(host.state_dir, host.name, identity, 0, 60)["result"] for identity in ids]
     assert [item["outcome"] for item in ended] == ["committed", "committed"]
     assert host.stands()[1:] == ("healthy", "two", "two")
 
 
 def test_a_change_waits_for_another_one_for_longer_than_it_takes_itself(host):
     with transaction.host_lock(host.state_dir, "another", 1, print):
-        identity = job.submit(host.state_dir, host.name, host.plan(deadline=5))
+        identity = engine_program.submit(host.state_dir, host.name, host.plan(deadline=5))
         time.sleep(6)  # longer than its own deadline
-    result = job.follow(host.state_dir, host.name, identity, 0, 60)["result"]
+    result = engine_program.follow(host.state_dir, host.name, identity, 0, 60)["result"]
     assert result["outcome"] == "committed"
 
 
@@ -677,7 +682,7 @@ def test_off_works_where_compose_gives_up(running, monkeypatch):
 
 
 def test_the_program_on_the_host_speaks_for_itself(running):
-    engine = job.install(running.state_dir)
+    engine = engine_program.install(running.state_dir)
     shown = subprocess.run(
         [sys.executable, engine, "--help"], capture_output=True, text=True, check=True
     ).stdout
@@ -687,4 +692,4 @@ def test_the_program_on_the_host_speaks_for_itself(running):
     ).stdout
     assert json.loads(status)["committed"][running.name]["project"] == running.name
     before = os.stat(engine).st_ino
-    assert os.stat(job.install(running.state_dir)).st_ino == before
+    assert os.stat(engine_program.install(running.state_dir)).st_ino == before

@@ -15,23 +15,23 @@ import time
 import zipfile
 
 import pytest
-from ansible_collections.hearth.llm.plugins.module_utils import job
+from ansible_collections.hearth.llm.plugins.module_utils import engine_program
 from ansible_collections.hearth.llm.plugins.module_utils._journal import Folder
 from ansible_collections.hearth.llm.plugins.modules import stack
 
 
 def sources():
-    with zipfile.ZipFile(io.BytesIO(job.program())) as archive:
+    with zipfile.ZipFile(io.BytesIO(engine_program.program())) as archive:
         return {name: archive.read(name).decode() for name in archive.namelist()}
 
 
 def test_the_program_is_the_same_bytes_every_time():
-    assert job.program() == job.program()
+    assert engine_program.program() == engine_program.program()
 
 
 def test_the_program_needs_nothing_but_python(tmp_path):
     path = tmp_path / "engine.py"
-    path.write_bytes(job.program())
+    path.write_bytes(engine_program.program())
     # -I -S: neither the environment nor installed packages are there.
     done = subprocess.run(
         [sys.executable, "-I", "-S", str(path), "status", str(tmp_path)],
@@ -44,12 +44,19 @@ def test_the_program_needs_nothing_but_python(tmp_path):
 
 def ask(folder, question, digest=None):
     path = folder / "engine.py"
-    path.write_bytes(job.program())
+    path.write_bytes(engine_program.program())
     if "arguments" in question:
         places = {"stacks_dir": str(folder), "state_dir": str(folder / "state")}
         question = {**question, "arguments": {**places, **question["arguments"]}}
     return subprocess.run(
-        [sys.executable, "-I", "-S", str(path), "ask", digest or hashlib.sha256(job.program()).hexdigest()],
+        [
+            sys.executable,
+            "-I",
+            "-S",
+            str(path),
+            "ask",
+            digest or hashlib.sha256(engine_program.program()).hexdigest(),
+        ],
         input=json.dumps(question),
         capture_output=True,
         text=True,
@@ -104,14 +111,14 @@ def test_the_program_is_readable_by_the_oldest_python_of_a_host(name):
 
 
 def test_an_installed_program_is_replaced_only_by_another(tmp_path):
-    path = job.install(str(tmp_path))
+    path = engine_program.install(str(tmp_path))
     first = os.stat(path).st_ino
-    assert os.stat(job.install(str(tmp_path))).st_ino == first
+    assert os.stat(engine_program.install(str(tmp_path))).st_ino == first
     with open(path, "ab") as file:
         file.write(b"older")
-    job.install(str(tmp_path))
+    engine_program.install(str(tmp_path))
     with open(path, "rb") as file:
-        assert file.read() == job.program()
+        assert file.read() == engine_program.program()
 
 
 @pytest.fixture
@@ -130,7 +137,7 @@ def test_following_waits_for_news_only_as_long_as_it_may(folder):
     handle = folder.lock()
     folder.say("up", "starts")
     started = time.monotonic()
-    found = job.follow(folder.state_dir, "svc", "1", 0, 0.4)
+    found = engine_program.follow(folder.state_dir, "svc", "1", 0, 0.4)
     assert 0.4 <= time.monotonic() - started < 2
     assert not found["finished"]
     assert [event["text"] for event in found["events"]] == ["starts"]
@@ -140,7 +147,7 @@ def test_following_waits_for_news_only_as_long_as_it_may(folder):
 def test_following_ends_with_the_result(folder):
     folder.finish({"outcome": "committed"})
     started = time.monotonic()
-    found = job.follow(folder.state_dir, "svc", "1", 0, 30)
+    found = engine_program.follow(folder.state_dir, "svc", "1", 0, 30)
     assert time.monotonic() - started < 2
     assert (found["finished"], found["result"]) == (True, {"outcome": "committed"})
 
@@ -149,23 +156,23 @@ def test_one_whose_process_is_gone_has_failed_where_it_was(folder):
     folder.mark("placed", "begin")
     with open(folder.inside("runner.log"), "w") as file:
         file.write("Traceback\nMemoryError\n")
-    result = job.follow(folder.state_dir, "svc", "1", 0, 0)["result"]
+    result = engine_program.follow(folder.state_dir, "svc", "1", 0, 0)["result"]
     assert (result["outcome"], result["stands"], result["error"]["step"]) == ("failed", "unknown", "placed")
     assert "finishes or undoes it: MemoryError" in result["error"]["message"]
 
 
 def test_one_that_never_started_touched_nothing(folder):
     aged(folder)
-    result = job.follow(folder.state_dir, "svc", "1", 0, 0)["result"]
+    result = engine_program.follow(folder.state_dir, "svc", "1", 0, 0)["result"]
     assert (result["outcome"], result["stands"]) == ("failed", "previous")
 
 
 def test_one_that_was_submitted_just_now_is_waited_for(folder):
-    assert not job.follow(folder.state_dir, "svc", "1", 0, 0)["finished"]
+    assert not engine_program.follow(folder.state_dir, "svc", "1", 0, 0)["finished"]
 
 
 def test_one_that_is_not_there_is_said_to_be_not_there(tmp_path):
-    result = job.follow(str(tmp_path), "svc", "1", 0, 0)["result"]
+    result = engine_program.follow(str(tmp_path), "svc", "1", 0, 0)["result"]
     assert "no such transaction" in result["error"]["message"]
 
 
@@ -198,9 +205,9 @@ def test_a_plan_that_cannot_be_read_is_not_quoted(text):
 
 
 def test_a_program_of_an_earlier_release_is_told_from_this_ones(tmp_path):
-    assert not job.is_installed(str(tmp_path))
-    path = job.install(str(tmp_path))
-    assert job.is_installed(str(tmp_path))
+    assert not engine_program.is_installed(str(tmp_path))
+    path = engine_program.install(str(tmp_path))
+    assert engine_program.is_installed(str(tmp_path))
     with open(path, "ab") as file:
         file.write(b"older")
-    assert not job.is_installed(str(tmp_path))
+    assert not engine_program.is_installed(str(tmp_path))
