@@ -81,7 +81,9 @@ def services_table(roles: list[Path]) -> str:
     rows = ["| service | what it is | runs on | name | version |", "|---|---|---|---|---|"]
     for role, service in services:
         variables = service.get("variables", {})
-        name = variables.get(f"{role.name}_hostname") if "http" in service else None
+        routes = service.get("http", {}).get("routes", [{"guard": "internal"}])
+        # Only what people reach has a name for them.
+        name = variables.get(f"{role.name}_hostname") if routes[0]["guard"] != "internal" else None
         image: dict[str, str] = next(iter(service.get("images", {}).values()), {})
         version = re.sub(r"(@sha256:.{12}).*", r"\1…", str(variables.get(image.get("version"), "")))
         cells = [

@@ -71,6 +71,8 @@ def _sign_on(
         "fqdn": service["fqdn"],
         "url": service["url"],
         "outpost": f"http://{sign_on.container}:{sign_on.port}",
+        "check": sign_on.check,
+        "headers": list(sign_on.headers),
         "path": sign_on.path,
         "issuer": sign_on.issuer,
     }

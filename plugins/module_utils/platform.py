@@ -160,7 +160,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 # Of a service that says `replicas` in its service.yml.
 REPLICAS: dict[str, Any] = {
     "type": "int",
-    "description": "How many containers of it run, replaced one after the other by an update.",
+    "description": "Of a service that can run as several: how many, replaced one after the other by an update.",
 }
 
 # A variable's former name → what it is called now. A service's own stand in its service.yml.

@@ -94,7 +94,9 @@ def read(
         resolver=reader.make(Resolver, "resolver", resolver) if resolver else None,
         serials=reader.make(Serials, "serials", serials) if serials else None,
         front_door=reader.mapping("front_door"),
-        sign_on=reader.make(SignOn, "sign_on", sign_on) if sign_on else None,
+        sign_on=reader.make(SignOn, "sign_on", {**sign_on, "headers": tuple(sign_on.get("headers", ()))})
+        if sign_on
+        else None,
         oidc=reader.make(Oidc, "oidc", {**oidc, "redirects": tuple(oidc.get("redirects", ()))})
         if oidc
         else None,

@@ -62,12 +62,15 @@ class Http:
 class SignOn:
     """Single sign-on, as the front door and applications see it.
 
-    container, port: what forward-auth asks; path: what it needs under every name that it guards; issuer: the path of an
-    OIDC application's issuer, in which `{name}` is the service.
+    container, port: what forward-auth asks, at the path `check`; headers: what it answers of who signed in, by which
+    applications know them; path: what it needs under every name that it guards; issuer: the path of an OIDC
+    application's issuer, in which `{name}` is the service.
     """
 
     container: str
     port: int
+    check: str
+    headers: tuple[str, ...]
     path: str
     issuer: str
 

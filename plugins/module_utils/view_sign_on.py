@@ -14,21 +14,6 @@ from .view_traefik import ACCESS
 NAME = "sign-on"
 # Above every route of a service: the outpost's path is never an application's.
 PRIORITY = 10000
-# What the outpost says of who signed in, as authentik documents it for Traefik.
-IDENTITY_HEADERS = (
-    "X-authentik-username",
-    "X-authentik-groups",
-    "X-authentik-entitlements",
-    "X-authentik-email",
-    "X-authentik-name",
-    "X-authentik-uid",
-    "X-authentik-jwt",
-    "X-authentik-meta-jwks",
-    "X-authentik-meta-outpost",
-    "X-authentik-meta-provider",
-    "X-authentik-meta-app",
-    "X-authentik-meta-version",
-)
 # The answer to one question is a redirect or a few headers; more is not read.
 LARGEST_ANSWER = 1024 * 1024
 
@@ -51,11 +36,11 @@ def dynamic(fleet: Mapping[str, Any], host: str) -> dict[str, Any]:
 
 def _forward_auth(sign_on: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        "address": f"{sign_on['outpost']}{sign_on['path']}/auth/traefik",
+        "address": sign_on["outpost"] + sign_on["check"],
         # The outpost finds the application by X-Forwarded-Host. The entry point believes no client's: it is Traefik's.
         "trustForwardHeader": True,
         "maxResponseBodySize": LARGEST_ANSWER,
-        "authResponseHeaders": list(IDENTITY_HEADERS),
+        "authResponseHeaders": sign_on["headers"],
     }
 
 

@@ -46,7 +46,13 @@ def signing_in(signs_in_at="gpu-1"):
     auth = {
         "title": "Auth",
         "tier": "trusted",
-        "sign_on": {"container": "outpost", "port": 9000, "path": "/outpost", "issuer": "/{name}/"},
+        "sign_on": {
+            "container": "outpost",
+            "port": 9000,
+            "path": "/outpost",
+            "check": "/outpost/auth",
+            "issuer": "/{name}/",
+        },
         "variables": {"auth_hostname": "auth"},
         "http": {"port": 9000, "routes": [{"guard": "open"}]},
     }

@@ -30,7 +30,14 @@ SIGN = {
     "variables": {"sign_version": "1", "sign_hostname": "sign"},
     "images": {"sign": {"name": "ghcr.io/some/sign", "version": "sign_version"}},
     "http": {"port": 9000, "routes": [{"guard": "open"}]},
-    "sign_on": {"container": "sign-outpost", "port": 9000, "path": "/outpost", "issuer": "/o/{name}/"},
+    "sign_on": {
+        "container": "sign-outpost",
+        "port": 9000,
+        "path": "/outpost",
+        "check": "/outpost/auth",
+        "headers": ["X-Name"],
+        "issuer": "/o/{name}/",
+    },
 }
 SIGNING_PAGE = {
     **PAGE,
@@ -85,6 +92,8 @@ class TestCatalogue:
             "url": "https://sign.lan",
             "outpost": "http://sign-outpost:9000",
             "path": "/outpost",
+            "check": "/outpost/auth",
+            "headers": ["X-Name"],
             "issuer": "/o/{name}/",
         }
 
@@ -177,10 +186,10 @@ class TestCatalogue:
 class TestTraefik:
     def test_the_outpost_is_asked_and_its_answers_are_few(self) -> None:
         auth = dynamic(fleet(), "edge")["http"]["middlewares"]["sign-on"]["forwardAuth"]
-        assert auth["address"] == "http://sign-outpost:9000/outpost/auth/traefik"
+        assert auth["address"] == "http://sign-outpost:9000/outpost/auth"
         assert auth["trustForwardHeader"] is True
         assert 0 < auth["maxResponseBodySize"] <= 1024**2
-        assert "X-authentik-email" in auth["authResponseHeaders"]
+        assert auth["authResponseHeaders"] == ["X-Name"]
 
     def test_its_path_is_routed_under_each_guarded_name_and_no_other(self) -> None:
         routers = dynamic(fleet(page_guard="sso"), "edge")["http"]["routers"]

@@ -127,3 +127,10 @@ def test_every_route_goes_through_the_front_doors_chain() -> None:
 def test_there_is_no_page_of_traefiks_own_unless_somebody_may_see_it() -> None:
     assert "api" not in static(door())
     assert static(door(traefik_guard="admin"))["api"]["dashboard"] is True
+
+
+def test_what_says_who_somebody_is_never_comes_from_a_client() -> None:
+    stripped = yaml.safe_load((ROLE / "vars" / "main.yml").read_text())["__traefik_identity_headers"]
+    believed = [name for spec in load_specs([]).values() if spec.sign_on for name in spec.sign_on.headers]
+    assert believed
+    assert {name.lower() for name in believed} <= {name.lower() for name in stripped}
