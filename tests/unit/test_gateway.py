@@ -140,6 +140,41 @@ def test_what_cannot_be_meant_is_reported_by_its_variable(variable: str, written
     assert variable in told(**written)
 
 
+def test_what_a_list_of_dictionaries_says_is_taken_by_its_types() -> None:
+    """`models: small:1b` would be seven models of one letter each, and LiteLLM answers a name of digits with 500."""
+    client, *_services = gateway(litellm_clients=[{"name": 2024, "models": "small:1b", "rpm": "20"}])[
+        "clients"
+    ]
+
+    assert {key: client[key] for key in ("name", "models", "rpm")} == {
+        "name": "2024",
+        "models": ["small:1b"],
+        "rpm": 20,
+    }
+    provider = gateway(litellm_providers=[{**PROVIDER, "models": "gpt"}])["gateway"]["providers"][0]
+    assert [model["name"] for model in provider["models"]] == ["gpt"]
+
+
+def test_a_key_without_a_value_is_not_set() -> None:
+    """Validation adds the keys that it knows: `models` without a value must not become a list."""
+    for written in ({"name": "a"}, {"name": "a", "models": None}):
+        client, *_services = gateway(litellm_clients=[written])["clients"]
+        assert set(client) == {"name", "service", "secret"}
+    assert gateway(litellm_servers=[{**DESKTOP, "weight": None}])["gateway"]["servers"][0]["weight"] == 1
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ({"name": "a", "rpm": True}, "litellm_clients[0].rpm is true, not a number"),
+        ({"name": "a", "models": [None]}, "litellm_clients[0].models[0] has no value"),
+        ({"name": None}, "missing required arguments: name found in litellm_clients"),
+    ],
+)
+def test_what_would_be_converted_and_is_not_meant_is_refused(written: dict[str, Any], expected: str) -> None:
+    assert told(litellm_clients=[written])["litellm_clients"] == expected
+
+
 def test_a_share_of_the_load_is_a_number_that_the_balancer_takes() -> None:
     hosts = [host("gpu-1", ["compute"], "10.0.0.2", ["ollama"], ollama_weight=0)]
     [problem] = catalogue.resolve(SPECS, hosts).problems
