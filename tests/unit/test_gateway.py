@@ -105,6 +105,20 @@ def test_a_provider_without_a_key_is_a_problem_that_no_playbook_mends() -> None:
     assert "yourself" in problem.remedy
 
 
+@pytest.mark.parametrize("name", ["open-ai", "OPEN AI", "Open AI"])
+def test_no_two_providers_share_a_key(name: str) -> None:
+    """It would be sent to the address of the other one."""
+    other = {"name": name, "kind": "compatible", "url": "https://other.example", "models": ["n"]}
+    [expected] = told(litellm_providers=[PROVIDER, other]).values()
+    assert "would share vault_litellm_provider_open_ai with Open AI" in expected
+
+
+@pytest.mark.parametrize("name", ["", " "])
+def test_clients_and_providers_have_names(name: str) -> None:
+    written = {"litellm_clients": [{"name": name}], "litellm_providers": [{**PROVIDER, "name": name}]}
+    assert set(told(**written)) == {"litellm_clients[0].name", "litellm_providers[0].name"}
+
+
 def test_an_alias_is_the_model_under_another_name() -> None:
     small, alias = view_litellm.models(gateway(litellm_aliases={"gpt-3.5-turbo": "small:1b"}))
 
