@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,6 +16,8 @@ from .weights import WEIGHTS, is_weight
 
 # A provider's kind → how the gateway calls it.
 PROVIDERS = {"openai": "openai", "anthropic": "anthropic", "compatible": "openai"}
+# What a client may be limited in.
+LIMITS = ("rpm", "tpm", "parallel")
 
 
 def gateway(
@@ -89,16 +92,45 @@ def _wrong_names(service: Mapping[str, Any], own: Mapping[str, Any]) -> Iterator
     for alias, model in own["aliases"].items():
         if model not in models:
             yield _unknown(host, f"{variables['aliases']}.{alias}", model, models)
-    for name, others in own["fallbacks"].items():
+    yield from _wrong_fallbacks(host, variables["fallbacks"], own["fallbacks"], known)
+    yield from _wrong_clients(service, known)
+
+
+def _wrong_fallbacks(
+    host: str, variable: str, fallbacks: Mapping[str, Sequence[str]], known: Collection[str]
+) -> Iterator[Problem]:
+    """Two models may stand in for each other: a gateway goes from one to the next only so often."""
+    for name, others in fallbacks.items():
         if name not in known:
-            yield _unknown(host, variables["fallbacks"], name, known)
-        for other in others:
+            yield _unknown(host, variable, name, known)
+        for index, other in enumerate(others):
+            where = f"{variable}.{name}"
             if other not in known:
-                yield _unknown(host, f"{variables['fallbacks']}.{name}", other, known)
+                yield _unknown(host, where, other, known)
+            elif other == name:
+                yield Problem(host, where, other, "is the model itself, which did not answer", "take it out")
+            elif other in others[:index]:
+                yield Problem(host, where, other, "is listed twice", "list it once")
 
 
-def _unknown(host: str, variable: str, name: str, known: Any) -> Problem:
-    remedy = f"models here: {', '.join(sorted(known)) or 'none'}"
+def _wrong_clients(service: Mapping[str, Any], known: Collection[str]) -> Iterator[Problem]:
+    """A gateway may read a name that it does not know as all models, and a limit below 1 as none."""
+    for client in service["clients"]:
+        variable = f"{service['name']}_clients: {client['name']}"
+        for model in client.get("models") or []:
+            if model not in known:
+                yield _unknown(service["host"], f"{variable}.models", model, known)
+        for limit in LIMITS:
+            value = client.get(limit)
+            if isinstance(value, int) and value < 1:
+                expected, remedy = "is less than 1", "leave it out for no limit"
+                yield Problem(service["host"], f"{variable}.{limit}", show(value), expected, remedy)
+
+
+def _unknown(host: str, variable: str, name: str, known: Collection[str]) -> Problem:
+    similar = get_close_matches(name, known, n=1)
+    hint = f"did you mean {similar[0]}? " if similar else ""
+    remedy = f"{hint}models here: {', '.join(sorted(known)) or 'none'}"
     return Problem(host, variable, name, "is no model of this gateway", remedy)
 
 

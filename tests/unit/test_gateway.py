@@ -131,6 +131,26 @@ def test_fallbacks_are_handed_on_in_their_order() -> None:
     assert view_litellm.fallbacks(service) == [{"large:70b": ["small:1b"]}]
 
 
+def test_two_models_may_stand_in_for_each_other() -> None:
+    mutual = {"large:70b": ["small:1b"], "small:1b": ["large:70b"]}
+    assert gateway(litellm_servers=[DESKTOP], litellm_fallbacks=mutual)
+
+
+def test_a_client_may_use_every_name_of_a_model() -> None:
+    names = ["small:1b", "large:70b", "smart", "fast"]
+    assert gateway(
+        litellm_servers=[DESKTOP],
+        litellm_providers=[PROVIDER],
+        litellm_aliases={"fast": "small:1b"},
+        litellm_clients=[{"name": "a", "models": names}, {"name": "b", "models": []}],
+    )
+
+
+def test_an_unknown_model_is_told_with_the_one_that_may_be_meant() -> None:
+    [problem] = resolved(litellm_clients=[{"name": "a", "models": ["smal:1b"]}]).problems
+    assert problem.remedy == "did you mean small:1b? models here: small:1b"
+
+
 @pytest.mark.parametrize(
     ("variable", "written"),
     [
@@ -147,6 +167,17 @@ def test_fallbacks_are_handed_on_in_their_order() -> None:
         ("litellm_fallbacks", {"litellm_fallbacks": {"smal:1b": ["small:1b"]}}),
         ("litellm_fallbacks.small:1b", {"litellm_fallbacks": {"small:1b": ["other"]}}),
         ("litellm_fallbacks.small:1b", {"litellm_fallbacks": {"small:1b": "other"}}),
+        ("litellm_fallbacks.small:1b", {"litellm_fallbacks": {"small:1b": ["small:1b"]}}),
+        (
+            "litellm_fallbacks.small:1b",
+            {"litellm_servers": [DESKTOP], "litellm_fallbacks": {"small:1b": ["large:70b", "large:70b"]}},
+        ),
+        ("litellm_clients: a.models", {"litellm_clients": [{"name": "a", "models": ["smal:1b"]}]}),
+        ("litellm_clients: a.models", {"litellm_clients": [{"name": "a", "models": ["*"]}]}),
+        ("litellm_clients: a.models", {"litellm_clients": [{"name": "a", "models": ["all-proxy-models"]}]}),
+        ("litellm_clients: a.rpm", {"litellm_clients": [{"name": "a", "rpm": 0}]}),
+        ("litellm_clients: a.tpm", {"litellm_clients": [{"name": "a", "tpm": -1}]}),
+        ("litellm_clients: a.parallel", {"litellm_clients": [{"name": "a", "parallel": 0}]}),
         ("litellm_providers", {"litellm_providers": [{**PROVIDER, "kind": "opneai"}]}),
     ],
 )
