@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
@@ -18,6 +20,14 @@ from .weights import WEIGHTS, is_weight
 PROVIDERS = {"openai": "openai", "anthropic": "anthropic", "compatible": "openai"}
 # What a client may be limited in.
 LIMITS = ("rpm", "tpm", "parallel")
+# As it can stand in the load balancer's configuration, in a header and in a log. The balancer has each server twice,
+# the second time under its name with this ending.
+_SERVER = re.compile(r"[A-Za-z0-9_.:-]+")
+_UNCHECKED = "-unchecked"
+# What an address may not hold, or what means something to the programs that read it.
+_NOT_IN_URLS = re.compile(r"[^!-~]|[\"'`\\,*<>{}|^?#]")
+_HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?")
+_LIKE_IPV4 = re.compile(r"[0-9.]+")
 
 
 def gateway(
@@ -61,6 +71,7 @@ def check_gateways(services: Sequence[Mapping[str, Any]], problems: list[Problem
         own = service["gateway"]
         if own:
             problems.extend(_wrong_names(service, own))
+            problems.extend(_wrong_servers(service, own))
             if not (any(service["uses"].values()) or own["servers"] or own["providers"]):
                 problems.append(_to_nowhere(service, own["variables"]))
 
@@ -94,6 +105,23 @@ def _wrong_names(service: Mapping[str, Any], own: Mapping[str, Any]) -> Iterator
             yield _unknown(host, f"{variables['aliases']}.{alias}", model, models)
     yield from _wrong_fallbacks(host, variables["fallbacks"], own["fallbacks"], known)
     yield from _wrong_clients(service, known)
+
+
+def _wrong_servers(service: Mapping[str, Any], own: Mapping[str, Any]) -> Iterator[Problem]:
+    """Names as the load balancer is told them, the hosts' among them (view_backends.py)."""
+    variable = own["variables"]["servers"]
+    used = dict.fromkeys(provider["host"] for providers in service["uses"].values() for provider in providers)
+    listed = [server["name"] for server in own["servers"]]
+    named = [(host, "inventory_hostname", host) for host in used]
+    for host, where, name in [*named, *((service["host"], variable, name) for name in listed)]:
+        if not _SERVER.fullmatch(name) or name.endswith(_UNCHECKED):
+            expected = f"cannot be written to the load balancer of {service['name']}"
+            remedy = f"letters, digits and . _ : - alone, without {_UNCHECKED} at the end"
+            yield Problem(host, where, show(name), expected, remedy)
+    for index, name in enumerate(listed):
+        if name in used or name in listed[:index]:
+            expected = f"is also the name of {'a host with models' if name in used else 'another server'}"
+            yield Problem(service["host"], variable, show(name), expected, "rename this one")
 
 
 def _wrong_fallbacks(
@@ -141,7 +169,7 @@ def _server(
     wrong = _wrong_url(url, ("http",))
     if wrong:
         remedy = "write it like http://10.2.0.77:11434; what speaks TLS belongs to the providers"
-        problems.append(Problem(host, f"{variable}.url", url, wrong, remedy))
+        problems.append(Problem(host, f"{variable}.url", _masked(url), wrong, remedy))
     if not is_weight(weight):
         expected = f"is not a share of the load: {WEIGHTS}"
         problems.append(Problem(host, f"{variable}.weight", show(weight), expected, "leave it out for 1"))
@@ -175,8 +203,8 @@ def _provider(
     elif url:
         wrong = _wrong_url(str(url), ("https", "http"), path=True)
     if wrong:
-        remedy = "write it like https://api.example.org/v1"
-        problems.append(Problem(host, f"{variable}.url", show(url) if url else None, wrong, remedy))
+        remedy = "write it like https://api.example.org/v1; its key belongs in the vault"
+        problems.append(Problem(host, f"{variable}.url", _masked(url) if url else None, wrong, remedy))
     models = [
         made
         for index, model in enumerate(item.get("models") or [])
@@ -220,16 +248,43 @@ def _models(value: Any, host: str, variable: str, problems: list[Problem]) -> li
 
 
 def _wrong_url(url: str, schemes: tuple[str, ...], path: bool = False) -> str | None:
-    parts = urlsplit(url)
+    """Why it is not an address of a server, in one sentence that shows nothing of a password in it."""
+    scheme, _colon, rest = url.partition("://")
+    if scheme.lower() not in schemes or not rest:
+        return f"is not an address that begins with {' or '.join(f'{scheme}://' for scheme in schemes)}"
+    if "@" in rest.partition("/")[0]:
+        return "has a user or a password in it, which would stand in a file for all to read"
+    strange = _NOT_IN_URLS.search(rest)
+    if strange:
+        return f"has {strange[0]!r} in it, which no address of a server has"
     try:
+        parts = urlsplit(url)
         port_is_good = parts.port != 0
     except ValueError:
-        port_is_good = False
-    if parts.scheme not in schemes or not parts.hostname or not port_is_good or parts.query or parts.username:
-        return f"is not an address that begins with {' or '.join(f'{scheme}://' for scheme in schemes)}"
+        return "has a host or a port that cannot be read; an IPv6 address stands in brackets"
+    if not port_is_good:
+        return "has a port that is none"
+    if not _is_host(parts.hostname or ""):
+        return "has neither a host's name nor an IP address in it"
     if parts.path.strip("/") and not path:
         return "has a path; the server's API is asked for below /v1"
     return None
+
+
+def _is_host(text: str) -> bool:
+    if ":" not in text and not _LIKE_IPV4.fullmatch(text):
+        return bool(_HOST.fullmatch(text))
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return "%" not in text  # an interface's name means nothing in a container
+
+
+def _masked(url: Any) -> str:
+    """An address without who signs in there, however it is written."""
+    text = str(url)
+    return show(f"***@{text.rpartition('@')[2]}" if "@" in text else text)
 
 
 def _mappings(value: Any) -> list[Mapping[str, Any]]:

@@ -185,6 +185,77 @@ def test_what_cannot_be_meant_is_reported_by_its_variable(variable: str, written
     assert variable in told(**written)
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["", "my desktop", "desk#1", 'a"b', "a'b", "a/b", "ü", "a\nb", "desktop\n", "gpu-1-unchecked", "gpu-1"],
+)
+def test_a_servers_name_is_one_that_the_load_balancer_takes(name: str) -> None:
+    """Whatever else stands there would be its configuration, or a second server of that name."""
+    assert "litellm_servers" in told(litellm_servers=[{**DESKTOP, "name": name}])
+
+
+def test_each_server_has_a_name_of_its_own() -> None:
+    other = {**DESKTOP, "url": "http://10.0.0.8:1"}
+    assert told(litellm_servers=[DESKTOP, other]) == {"litellm_servers": "is also the name of another server"}
+
+
+def test_a_hosts_name_is_one_that_the_load_balancer_takes() -> None:
+    hosts = [
+        host("edge", ["trusted"], "10.0.0.1", ["litellm"]),
+        host("gpu #1", ["compute"], "10.0.0.2", ["ollama"]),
+    ]
+    [problem] = catalogue.resolve(SPECS, hosts).problems
+    assert (problem.host, problem.variable) == ("gpu #1", "inventory_hostname")
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("desktop:11434", "is not an address that begins with http://"),
+        ("http://", "is not an address that begins with http://"),
+        ("http://user:hunter2@desktop", "has a user or a password in it"),
+        ("http://:hunter2@desktop", "has a user or a password in it"),
+        ("http://desk top:1", "has ' ' in it"),
+        ("http://desktop:1\n", "has '\\n' in it"),
+        ("http://'desktop':1", 'has "\'" in it'),
+        ("http://desktop\\x:1", "has '\\\\' in it"),
+        ("http://a,b:1", "has ',' in it"),
+        ("http://*:1", "has '*' in it"),
+        ("http://ü.lan:1", "has 'ü' in it"),
+        ("http://desktop:1#x", "has '#' in it"),
+        ("http://desktop:1?", "has '?' in it"),
+        ("http://[fd00::2", "has a host or a port that cannot be read"),
+        ("http://fd00::2:11434", "has a host or a port that cannot be read"),
+        ("http://desktop:99999", "has a host or a port that cannot be read"),
+        ("http://desktop:0", "has a port that is none"),
+        ("http://1.2.3.999:1", "has neither a host's name nor an IP address in it"),
+        ("http://$HOST:1", "has neither a host's name nor an IP address in it"),
+        ("http://[fe80::1%25eth0]:1", "has neither a host's name nor an IP address in it"),
+        ("http://desktop:1/v1", "has a path"),
+    ],
+)
+def test_a_wrong_address_is_told_by_what_is_wrong_with_it(url: str, expected: str) -> None:
+    [problem] = resolved(litellm_servers=[{**DESKTOP, "url": url}]).problems
+    assert problem.variable == "litellm_servers[0].url"
+    assert problem.expected.startswith(expected)
+    assert "hunter2" not in str(problem)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://desktop", "HTTP://my_desktop.lan:1/", "http://10.0.0.9:11434", "http://[fd00::2]:11434"]
+)
+def test_addresses_of_servers_are_taken(url: str) -> None:
+    assert gateway(litellm_servers=[{**DESKTOP, "url": url}])
+
+
+def test_a_password_in_an_address_is_nowhere_shown() -> None:
+    provider = {"name": "p", "kind": "compatible", "url": "https://:hunter2@api.example/v1", "models": ["m"]}
+    for written in (provider, {**provider, "kind": "opneai"}, {**provider, "url": "u:hunter2@h"}):
+        [problem] = resolved(litellm_providers=[written]).problems
+        assert "hunter2" not in str(problem)
+        assert "***@" in str(problem)
+
+
 def test_what_a_list_of_dictionaries_says_is_taken_by_its_types() -> None:
     """`models: small:1b` would be seven models of one letter each, and LiteLLM answers a name of digits with 500."""
     client, *_services = gateway(litellm_clients=[{"name": 2024, "models": "small:1b", "rpm": "20"}])[
