@@ -256,6 +256,24 @@ def test_a_password_in_an_address_is_nowhere_shown() -> None:
         assert "***@" in str(problem)
 
 
+@pytest.mark.parametrize(
+    "models",
+    [
+        ["x", {"name": "x", "digest": "a" * 64}, {"name": "x", "digest": "b" * 64}],
+        [{"name": "x", "digest": "a" * 12}, *({"name": "x", "digest": "a" * 12 + end * 52} for end in "ab")],
+    ],
+)
+def test_a_host_is_compared_with_every_host_before_it(models: list[Any]) -> None:
+    """The first one may say too little to differ from any other."""
+    hosts = [
+        host(f"gpu-{index}", ["compute"], f"10.0.0.{index}", ["ollama"], ollama_models=[model])
+        for index, model in enumerate(models, 1)
+    ]
+    [problem] = catalogue.resolve(SPECS, hosts).problems
+    assert (problem.host, problem.variable) == ("gpu-3", "ollama: x.digest")
+    assert problem.expected.startswith("gpu-2 has aaaaaaaaaaaa")
+
+
 def test_what_a_list_of_dictionaries_says_is_taken_by_its_types() -> None:
     """`models: small:1b` would be seven models of one letter each, and LiteLLM answers a name of digits with 500."""
     client, *_services = gateway(litellm_clients=[{"name": 2024, "models": "small:1b", "rpm": "20"}])[
