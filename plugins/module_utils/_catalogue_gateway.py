@@ -26,6 +26,8 @@ _SERVER = re.compile(r"[A-Za-z0-9_.:-]+")
 _UNCHECKED = "-unchecked"
 # What an address may not hold, or what means something to the programs that read it.
 _NOT_IN_URLS = re.compile(r"[^!-~]|[\"'`\\,*<>{}|^?#]")
+# Names that a gateway takes for all models, or for none.
+_WORDS = ("all-proxy-models", "all-team-models", "no-default-models")
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?")
 _LIKE_IPV4 = re.compile(r"[0-9.]+")
 
@@ -205,6 +207,9 @@ def _provider(
     if wrong:
         remedy = "write it like https://api.example.org/v1; its key belongs in the vault"
         problems.append(Problem(host, f"{variable}.url", _masked(url) if url else None, wrong, remedy))
+    if not item.get("models"):
+        expected, remedy = "has no model that could be asked for", "list its models, or take the provider out"
+        problems.append(Problem(host, f"{variable}.models", "[]", expected, remedy))
     models = [
         made
         for index, model in enumerate(item.get("models") or [])
@@ -234,9 +239,14 @@ def _provided(item: Any, host: str, variable: str, problems: list[Problem]) -> d
         remedy = "write it like gpt-4o, or {name: smart, model: gpt-4o}"
         problems.append(Problem(host, variable, show(item), expected, remedy))
         return None
+    there = item.get("model")
+    if there is not None and not isinstance(there, str):
+        expected = "is not what a provider calls a model"
+        problems.append(Problem(host, f"{variable}.model", show(there), expected, "put it into quotes"))
+        return None
     here = {key: item[key] for key in ("name", "kind", "about") if key in item}
     models = _models([here], host, variable, problems)
-    return {**models[0], "model": str(item.get("model") or item["name"])} if models else None
+    return {**models[0], "model": str(there or item["name"])} if models else None
 
 
 def _models(value: Any, host: str, variable: str, problems: list[Problem]) -> list[dict[str, Any]]:
@@ -294,11 +304,21 @@ def _mappings(value: Any) -> list[Mapping[str, Any]]:
 
 def _texts(value: Any, host: str, variable: str, problems: list[Problem]) -> Iterator[tuple[str, str]]:
     for name, other in (value or {}).items():
-        if isinstance(other, str) and other:
+        if _means_many(str(name)):
+            expected = (
+                "is no name of one model: empty, with a * or a character that is not seen, or a word for many"
+            )
+            problems.append(Problem(host, variable, show(name), expected, "another name"))
+        elif isinstance(other, str) and other:
             yield str(name), other
         else:
             expected = "is not the name of a model"
             problems.append(Problem(host, f"{variable}.{name}", show(other), expected, "write it as text"))
+
+
+def _means_many(name: str) -> bool:
+    """Whether a gateway may take a name for others than itself, or a file cannot hold it."""
+    return not name.strip() or "*" in name or not name.isprintable() or name in _WORDS
 
 
 def _lists(value: Any, host: str, variable: str, problems: list[Problem]) -> Iterator[tuple[str, list[str]]]:

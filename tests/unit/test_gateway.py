@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import jinja2
 import pytest
+import yaml
+from ansible.plugins.filter.core import to_json, to_nice_yaml
 from ansible_collections.hearth.llm.plugins.module_utils import catalogue, view_backends, view_litellm
 from ansible_collections.hearth.llm.plugins.plugin_utils.platform_run import load_specs
 from fleet import host, one
@@ -16,6 +20,7 @@ DESKTOP = {
     "weight": 2,
 }
 PROVIDER = {"name": "Open AI", "kind": "openai", "models": ["gpt-4o", {"name": "smart", "model": "o9"}]}
+CONFIG = Path(__file__).parents[2] / "roles" / "litellm" / "templates" / "config" / "config.yaml.j2"
 SPECS = load_specs([])
 
 
@@ -126,6 +131,22 @@ def test_an_alias_is_the_model_under_another_name() -> None:
     assert alias["litellm_params"] == small["litellm_params"]
 
 
+def test_a_fallback_of_any_name_is_read_as_it_was_written() -> None:
+    service = gateway(
+        litellm_aliases={"🔥": "small:1b", "a'b: #\"": "small:1b"},
+        litellm_fallbacks=(wanted := {"🔥": ["a'b: #\""]}),
+    )
+    made = jinja2.Environment(trim_blocks=True, lstrip_blocks=True)
+    made.filters |= {
+        "hearth.llm.litellm_models": view_litellm.models,
+        "hearth.llm.litellm_fallbacks": view_litellm.fallbacks,
+        "to_nice_yaml": to_nice_yaml,
+        "to_json": to_json,
+    }
+    text = made.from_string(CONFIG.read_text()).render(service=service)
+    assert yaml.safe_load(text)["router_settings"]["fallbacks"] == [wanted]
+
+
 def test_fallbacks_are_handed_on_in_their_order() -> None:
     service = gateway(litellm_servers=[DESKTOP], litellm_fallbacks={"large:70b": ["small:1b"]})
     assert view_litellm.fallbacks(service) == [{"large:70b": ["small:1b"]}]
@@ -179,6 +200,18 @@ def test_an_unknown_model_is_told_with_the_one_that_may_be_meant() -> None:
         ("litellm_clients: a.tpm", {"litellm_clients": [{"name": "a", "tpm": -1}]}),
         ("litellm_clients: a.parallel", {"litellm_clients": [{"name": "a", "parallel": 0}]}),
         ("litellm_providers", {"litellm_providers": [{**PROVIDER, "kind": "opneai"}]}),
+        ("litellm_providers[0].models", {"litellm_providers": [{**PROVIDER, "models": []}]}),
+        *(
+            (
+                "litellm_providers[0].models[0].model",
+                {"litellm_providers": [{**PROVIDER, "models": [{"name": "smart", "model": model}]}]},
+            )
+            for model in (True, 5, ["a"])
+        ),
+        *(
+            ("litellm_aliases", {"litellm_aliases": {name: "small:1b"}})
+            for name in ("", " ", "*", "gpt-*", "a\nb", "a\x85", "\u2028", "all-proxy-models")
+        ),
     ],
 )
 def test_what_cannot_be_meant_is_reported_by_its_variable(variable: str, written: dict[str, Any]) -> None:
