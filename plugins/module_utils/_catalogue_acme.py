@@ -10,7 +10,7 @@ from typing import Any
 from .problems import Problem, show
 from .service_spec import ServiceSpec
 
-_EMAIL = re.compile(r"^[^@\s]+@[^@\s]+\.[^@\s]+$")
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 
 
 def give_certificates(
@@ -59,7 +59,7 @@ def _wrong_settings(
         or_own = f", or a certificate of your own as {variable}" if variable else ""
         expected = f"is required: {example['name']} on {example['host']} has public access"
         yield Problem(host, "acme_email", None, expected, f"set it to an address that you read{or_own}")
-    elif not _EMAIL.match(own["acme_email"]):
+    elif not _EMAIL.fullmatch(own["acme_email"]):
         expected = "is not an e-mail address"
         yield Problem(host, "acme_email", show(own["acme_email"]), expected, "write it like me@example.org")
     if not own["acme_server"].startswith("https://"):

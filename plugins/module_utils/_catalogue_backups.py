@@ -12,7 +12,7 @@ from .problems import Problem, show
 from .secrets import variable_part
 from .service_spec import Secret
 
-_URL = re.compile(r"^(rest:https?://|s3:|sftp:|rclone:|b2:|azure:|gs:|swift:)\S+$")
+_URL = re.compile(r"(rest:https?://|s3:|sftp:|rclone:|b2:|azure:|gs:|swift:)\S+")
 _HOLDS_PASSWORD = re.compile(r"^rest:https?://[^/@\s]*:[^/@\s]*@")
 _KINDS = ("path", "host", "url")
 
@@ -83,7 +83,7 @@ def _wrong_with(fleet: Mapping[str, Any], host: str, item: Mapping[str, Any]) ->
     if kind == "host" and not (fleet["hosts"].get(place) or {}).get("address"):
         known = ", ".join(name for name in fleet["hosts"] if name != host) or "there is no other one"
         return "is no host of the inventory with an address", f"other hosts: {known}"
-    if kind == "url" and not _URL.match(place):
+    if kind == "url" and not _URL.fullmatch(place):
         return "is no place that restic knows", "write it like {url: rest:https://backup.example.org:8000}"
     if kind == "url" and _HOLDS_PASSWORD.match(place):
         remedy = "set RESTIC_REST_USERNAME and RESTIC_REST_PASSWORD in backups_environment"

@@ -12,7 +12,7 @@ from .problems import Problem, show
 from .service_spec import ServiceSpec
 
 ALL = "all"
-_CARD = re.compile(r"^(\d+|(GPU|MIG)-[0-9A-Za-z/-]{4,})$")
+_CARD = re.compile(r"\d+|(GPU|MIG)-[0-9A-Za-z/-]{4,}")
 
 
 def cards(
@@ -33,7 +33,7 @@ def cards(
         variable = f"{spec.cards.chosen}[{index}]" if isinstance(wanted, list) else spec.cards.chosen
         if text == ALL and len(listed) == 1:
             break
-        if not _CARD.match(text):
+        if not _CARD.fullmatch(text):
             expected = "is no card: all, or a list of UUIDs as `nvidia-smi -L` shows them"
             problems.append(Problem(host, variable, show(item), expected, "nvidia-smi -L lists the cards"))
         elif text in chosen:
@@ -80,20 +80,21 @@ def claimed_twice(host: str, variable: str, card: str, other: Mapping[str, Any])
 
 def check_same_models(services: Sequence[Mapping[str, Any]], problems: list[Problem]) -> None:
     """One name that stands for other models on other hosts: who asks for it would get now one, now the other."""
-    first: dict[tuple[str, str], tuple[str, Mapping[str, Any]]] = {}
+    seen: dict[tuple[str, str], dict[tuple[str, ...], tuple[str, Mapping[str, Any]]]] = {}
     for service in services:
         for model in service["models"]:
-            host, one = first.setdefault(
-                (service["name"], canonical(model["name"]).lower()), (service["host"], model)
-            )
-            difference = _difference(one, model)
-            if host == service["host"] or difference is None:
-                continue
-            key, here, there = difference
-            expected = f"{host} has {there} under this name, and the gateway sends requests to both"
-            remedy = f"the same {key} on every host, or another name for one of them"
-            variable = f"{service['name']}: {model['name']}.{key}"
-            problems.append(Problem(service["host"], variable, here, expected, remedy))
+            different = seen.setdefault((service["name"], canonical(model["name"]).lower()), {})
+            for host, one in different.values():
+                if difference := _difference(one, model):
+                    key, here, there = difference
+                    expected = f"{host} has {there} under this name, and the gateway sends requests to both"
+                    remedy = f"the same {key} on every host, or another name for one of them"
+                    variable = f"{service['name']}: {model['name']}.{key}"
+                    problems.append(Problem(service["host"], variable, here, expected, remedy))
+                    break
+            # One that is just like an earlier one differs from the same others.
+            told = tuple(model[key] for key in ("digest", "source", "path", "reference"))
+            different.setdefault(told, (service["host"], model))
 
 
 def _difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[str, str, str] | None:

@@ -21,9 +21,9 @@ from .service_spec import Secret, ServiceSpec
 from .weights import WEIGHTS, is_weight
 
 _DOOR_PORTS = ("http", "https")
-_MEMORY = re.compile(r"^\d+(\.\d+)?\s*([kmgtKMGT]([iI]?[bB])?|[bB])?$")
-_CPUS = re.compile(r"^\d+(\.\d+)?$")
-_PINNED = re.compile(r"^(?!latest$)[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}(@sha256:[0-9a-f]{64})?$")
+_MEMORY = re.compile(r"\d+(\.\d+)?\s*([kmgtKMGT]([iI]?[bB])?|[bB])?")
+_CPUS = re.compile(r"\d+(\.\d+)?")
+_PINNED = re.compile(r"(?!latest$)[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}(@sha256:[0-9a-f]{64})?")
 _LIMITS = ("cpus", "memory", "reserve_cpus", "reserve_memory")
 
 
@@ -147,7 +147,7 @@ def _images(
     found = {}
     for container, image in spec.images.items():
         version = str(variables.get(image.version))
-        if not _PINNED.match(version):
+        if not _PINNED.fullmatch(version):
             expected = "is not a pinned version: a tag, not latest, or tag@sha256:…"
             remedy = f"leave it out for {spec.variables[image.version]}"
             problems.append(Problem(host.name, image.version, show(version), expected, remedy))
@@ -184,7 +184,7 @@ def _wrong_limits(host: str, variable: str, limits: Mapping[str, Any]) -> list[P
     problems = []
     for name, value in limits.items():
         memory = name.endswith("memory")
-        if not (_MEMORY if memory else _CPUS).match(str(value)):
+        if not (_MEMORY if memory else _CPUS).fullmatch(str(value)):
             expected = "is not an amount of memory" if memory else "is not a number of processors"
             remedy = "write it like 512m or 2g" if memory else "write it like 2 or 0.5; 0 is no limit"
             problems.append(Problem(host, f"{variable}.{name}", show(value), expected, remedy))

@@ -9,7 +9,7 @@ from typing import Any
 from . import secrets as secret_rules
 from ._catalogue_sign_on import SHARED_NETWORK
 from .inventory import Host
-from .problems import Problem
+from .problems import Problem, show
 from .service_spec import ServiceSpec
 
 
@@ -134,8 +134,12 @@ def _clients(
     for secret in specs[service["name"]].secrets:
         if not (secret.client and secret.each):
             continue
-        for item in service["variables"].get(secret.each) or []:
+        for index, item in enumerate(service["variables"].get(secret.each) or []):
             if isinstance(item, Mapping) and "name" in item:
+                if not str(item["name"]).strip():
+                    variable, shown = f"{secret.each}[{index}].name", show(item["name"])
+                    expected = "is empty, and its key is called by it"
+                    problems.append(Problem(service["host"], variable, shown, expected, "give it a name"))
                 name = secret.name.format(name=secret_rules.variable_part(str(item["name"])))
                 clients.append({**item, "service": None, "secret": name})
     for other, secret_name in keyed.get(service["name"], []):

@@ -30,7 +30,7 @@ def name_services(
         variable = f"{service['name']}_hostname"
         if service["hostname"] is None:
             continue
-        if not (isinstance(service["hostname"], str) and LABEL.match(service["hostname"])):
+        if not (isinstance(service["hostname"], str) and LABEL.fullmatch(service["hostname"])):
             expected = "is not one label of a host name: a-z, 0-9 and -"
             value = show(service["hostname"])
             problems.append(Problem(service["host"], variable, value, expected, "write it like chat"))

@@ -20,8 +20,8 @@ try:
 except ImportError:
     netaddr = Missing("netaddr")  # type: ignore[assignment]
 
-LABEL = re.compile(r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
-_MIRROR = re.compile(r"^[a-z0-9][a-z0-9.-]*(:\d+)?(/[a-z0-9._-]+)*$")
+LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_MIRROR = re.compile(r"[a-z0-9][a-z0-9.-]*(:\d+)?(/[a-z0-9._-]+)*")
 _DOMAIN_OF = {"local": "localhost", "lan": "lan"}
 
 
@@ -53,7 +53,7 @@ def _check_places(
                 remedy = f"write it like {OPTIONS[name]['default']}"
                 problems.append(Problem(host.name, name, show(path), expected, remedy))
         mirror = settings[host.name]["image_mirror"]
-        if mirror and not _MIRROR.match(mirror):
+        if mirror and not _MIRROR.fullmatch(mirror):
             expected = "is not a registry's name: no scheme, no space"
             remedy = "write it like registry.lan:5000 or registry.lan/mirror"
             problems.append(Problem(host.name, "image_mirror", show(mirror), expected, remedy))
@@ -86,7 +86,7 @@ def _check_domain(
             remedy = "set domain to a zone of your own"
             problems.append(Problem(host.name, "domain", None, "is required where access is public", remedy))
             settings[host.name]["domain"] = "domain.invalid"
-        elif not all(LABEL.match(label) for label in str(domain).split(".")):
+        elif not all(LABEL.fullmatch(label) for label in str(domain).split(".")):
             expected = "is not a domain name: labels of a-z, 0-9 and -, joined by dots"
             problems.append(
                 Problem(host.name, "domain", show(domain), expected, "write it like home.example.org")

@@ -25,8 +25,8 @@ STATES = ("present", "absent")
 
 _HOST = r"(?:https?://)?[A-Za-z0-9_][A-Za-z0-9_.:-]*"
 _PART = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}"
-_REFERENCE = re.compile(rf"^(?:(?:{_HOST}/)?[A-Za-z0-9_][A-Za-z0-9_-]{{0,79}}/)?{_PART}(?::{_PART})?$")
-_DIGEST = re.compile(r"^(?:sha256:)?([0-9a-f]{12,64})$")
+_REFERENCE = re.compile(rf"(?:(?:{_HOST}/)?[A-Za-z0-9_][A-Za-z0-9_-]{{0,79}}/)?{_PART}(?::{_PART})?")
+_DIGEST = re.compile(r"(?:sha256:)?([0-9a-f]{12,64})")
 _EMBEDDING = re.compile(
     r"(?:^|[/_.-])(?:embed|embedding|embeddinggemma|minilm|bge|e5|gte|paraphrase)(?:[/_.:-]|\d|$)"
 )
@@ -143,7 +143,7 @@ def _parse_one(where: str, item: Any) -> tuple[Model | None, list[dict[str, Any]
         ]
     problems = _unknown_keys(where, item)
     name = item.get("name")
-    if not isinstance(name, str) or not _REFERENCE.match(name) or "://" in name:
+    if not isinstance(name, str) or not _REFERENCE.fullmatch(name) or "://" in name:
         problems.append(
             _problem(
                 suffix_of_name,
@@ -200,7 +200,7 @@ def _wrong_values(where: str, item: Mapping[str, Any]) -> list[dict[str, Any]]:
     if item.get("spill") is not None and not isinstance(item["spill"], bool):
         problems.append(_problem(f"{where}.spill", item["spill"], "true or false", "write it without quotes"))
     reference = item.get("from")
-    if isinstance(reference, str) and reference and not _REFERENCE.match(reference):
+    if isinstance(reference, str) and reference and not _REFERENCE.fullmatch(reference):
         problems.append(
             _problem(
                 f"{where}.from",
@@ -290,7 +290,7 @@ def _is_parameter(value: Any) -> bool:
 
 
 def _digits(text: str) -> str:
-    match = _DIGEST.match(text)
+    match = _DIGEST.fullmatch(text)
     return match.group(1) if match else ""
 
 

@@ -7,12 +7,15 @@ Every check returns a list of Problem instead of raising, so that all of them re
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 EVERY_HOST = "all"
 _LONGEST_VALUE = 120
+# A user and a password in an address, up to the end of the text that holds it.
+_SIGNS_IN = re.compile(r'://[^"]*@')
 
 
 @dataclass(frozen=True)
@@ -33,8 +36,9 @@ class Problem:
 
 
 def show(value: Any) -> str:
-    """A value as an operator would write it in YAML's flow style, cut to one line."""
+    """A value as an operator would write it in YAML's flow style, cut to one line, without passwords in addresses."""
     text = value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False, default=str)
+    text = _SIGNS_IN.sub("://***@", text)
     return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 1] + "…"
 
 

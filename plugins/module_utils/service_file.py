@@ -42,8 +42,8 @@ from .service_spec import (
     Versions,
 )
 
-_NAME = re.compile(r"^[a-z][a-z0-9_]*$")
-_PLAIN_PATH = re.compile(r"^[A-Za-z0-9_-][A-Za-z0-9_./-]*$")
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_PLAIN_PATH = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_./-]*")
 
 
 class SpecError(ValueError):
@@ -59,7 +59,7 @@ def read(
     options: the role's argument_specs (`argument_specs.main.options`). Raises SpecError.
     """
     reader = _Reader(name, dict(text))
-    if not _NAME.match(name):
+    if not _NAME.fullmatch(name):
         raise SpecError(f"{name}: a service's name is lower-case letters, digits and _")
     http = reader.mapping("http")
     api = reader.mapping("api")
@@ -270,7 +270,7 @@ def _check_data(spec: ServiceSpec) -> None:
             raise SpecError(f"{spec.name}: data.{name} names {', '.join(sorted(unknown))}, not in images")
         _check_save(f"{spec.name}: data.{name}", item)
     for path in (*spec.saved, *(path for item in spec.data.values() for path in item.databases)):
-        if not _PLAIN_PATH.match(path) or ".." in path.split("/"):
+        if not _PLAIN_PATH.fullmatch(path) or ".." in path.split("/"):
             raise SpecError(f"{spec.name}: {path!r} is no plain relative path")
     if not spec.update.reversible and not (spec.update.why and spec.data):
         raise SpecError(f"{spec.name}: update.reversible: false takes a `why`, and data that it is about")

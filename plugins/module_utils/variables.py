@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
@@ -71,26 +71,55 @@ def typed(host: str, name: str, value: Any, option: Mapping[str, Any]) -> tuple[
 
     `-e port=8443` is text and becomes a number here, `stacks: ollama` becomes a list, as everywhere in Ansible.
     """
-    option = {
-        key: item for key, item in _plain(option).items() if key not in ("description", "default", "required")
-    }
+    option = {key: item for key, item in _plain(option).items() if key != "required"}
+    written = _written(copy.deepcopy(value), option)
     try:
-        result = ArgumentSpecValidator({name: option}).validate({name: copy.deepcopy(value)})
+        result = ArgumentSpecValidator({name: option}).validate({name: written})
     except TypeError:  # Ansible's validator expects a dictionary wherever one has options
         expected = f"is not {option.get('type')} of {option.get('elements', 'values')}"
         return value, [Problem(host, name, show(value), expected, _remedy(option))]
     problems = [
         Problem(host, name, "***" if option.get("no_log") else show(value), message, _remedy(option))
-        for message in result.error_messages
+        for message in [*result.error_messages, *_silent_conversions(written, option, name)]
     ]
-    # A dictionary stays as it was written: its validated form has every key that its options know.
-    keep = option.get("type") in ("dict", "raw") or option.get("options")
-    return (value if keep or problems else result.validated_parameters[name]), problems
+    # A dictionary stays as it was written.
+    if problems or option.get("type") in ("dict", "raw"):
+        return value, problems
+    return _written(result.validated_parameters[name], option), []
+
+
+def _written(value: Any, option: Mapping[str, Any]) -> Any:
+    """Without the keys that have no value: nothing after the colon means not set, and validation adds all it knows."""
+    options = option.get("options")
+    if not isinstance(options, Mapping):
+        return value
+    if isinstance(value, list):
+        return [_written(item, option) for item in value]
+    if isinstance(value, Mapping):
+        return {key: _written(item, options.get(key, {})) for key, item in value.items() if item is not None}
+    return value
+
+
+def _silent_conversions(value: Any, option: Mapping[str, Any], where: str) -> Iterator[str]:
+    """What Ansible would take and nobody means: yes as the number 1, an empty element as an empty text."""
+    kind = option.get("type")
+    if kind == "list" and isinstance(value, list):
+        element = {**option, "type": option.get("elements", "raw")}
+        for index, item in enumerate(value):
+            if item is None and element["type"] == "str":
+                yield f"{where}[{index}] has no value"
+            yield from _silent_conversions(item, element, f"{where}[{index}]")
+    elif kind == "dict" and isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _silent_conversions(item, (option.get("options") or {}).get(key, {}), f"{where}.{key}")
+    elif kind == "int" and isinstance(value, bool):
+        yield f"{where} is {show(value)}, not a number"
 
 
 def _plain(option: Mapping[str, Any]) -> dict[str, Any]:
-    """argument_specs' spelling in the form that ArgumentSpec takes: docs left out, at every depth."""
-    kept = {key: value for key, value in option.items() if key not in ("description", "version_added")}
+    """argument_specs' spelling in the form that ArgumentSpec takes: docs and defaults left out, at every depth."""
+    left_out = ("description", "version_added", "default")
+    kept = {key: value for key, value in option.items() if key not in left_out}
     if isinstance(kept.get("options"), Mapping):
         kept["options"] = {name: _plain(sub) for name, sub in kept["options"].items()}
     return kept

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import jinja2
 import pytest
+import yaml
+from ansible.plugins.filter.core import to_json, to_nice_yaml
 from ansible_collections.hearth.llm.plugins.module_utils import catalogue, view_backends, view_litellm
 from ansible_collections.hearth.llm.plugins.plugin_utils.platform_run import load_specs
 from fleet import host, one
@@ -16,6 +20,7 @@ DESKTOP = {
     "weight": 2,
 }
 PROVIDER = {"name": "Open AI", "kind": "openai", "models": ["gpt-4o", {"name": "smart", "model": "o9"}]}
+CONFIG = Path(__file__).parents[2] / "roles" / "litellm" / "templates" / "config" / "config.yaml.j2"
 SPECS = load_specs([])
 
 
@@ -105,6 +110,20 @@ def test_a_provider_without_a_key_is_a_problem_that_no_playbook_mends() -> None:
     assert "yourself" in problem.remedy
 
 
+@pytest.mark.parametrize("name", ["open-ai", "OPEN AI", "Open AI"])
+def test_no_two_providers_share_a_key(name: str) -> None:
+    """It would be sent to the address of the other one."""
+    other = {"name": name, "kind": "compatible", "url": "https://other.example", "models": ["n"]}
+    [expected] = told(litellm_providers=[PROVIDER, other]).values()
+    assert "would share vault_litellm_provider_open_ai with Open AI" in expected
+
+
+@pytest.mark.parametrize("name", ["", " "])
+def test_clients_and_providers_have_names(name: str) -> None:
+    written = {"litellm_clients": [{"name": name}], "litellm_providers": [{**PROVIDER, "name": name}]}
+    assert set(told(**written)) == {"litellm_clients[0].name", "litellm_providers[0].name"}
+
+
 def test_an_alias_is_the_model_under_another_name() -> None:
     small, alias = view_litellm.models(gateway(litellm_aliases={"gpt-3.5-turbo": "small:1b"}))
 
@@ -112,9 +131,45 @@ def test_an_alias_is_the_model_under_another_name() -> None:
     assert alias["litellm_params"] == small["litellm_params"]
 
 
+def test_a_fallback_of_any_name_is_read_as_it_was_written() -> None:
+    service = gateway(
+        litellm_aliases={"🔥": "small:1b", "a'b: #\"": "small:1b"},
+        litellm_fallbacks=(wanted := {"🔥": ["a'b: #\""]}),
+    )
+    made = jinja2.Environment(trim_blocks=True, lstrip_blocks=True)
+    made.filters |= {
+        "hearth.llm.litellm_models": view_litellm.models,
+        "hearth.llm.litellm_fallbacks": view_litellm.fallbacks,
+        "to_nice_yaml": to_nice_yaml,
+        "to_json": to_json,
+    }
+    text = made.from_string(CONFIG.read_text()).render(service=service)
+    assert yaml.safe_load(text)["router_settings"]["fallbacks"] == [wanted]
+
+
 def test_fallbacks_are_handed_on_in_their_order() -> None:
     service = gateway(litellm_servers=[DESKTOP], litellm_fallbacks={"large:70b": ["small:1b"]})
     assert view_litellm.fallbacks(service) == [{"large:70b": ["small:1b"]}]
+
+
+def test_two_models_may_stand_in_for_each_other() -> None:
+    mutual = {"large:70b": ["small:1b"], "small:1b": ["large:70b"]}
+    assert gateway(litellm_servers=[DESKTOP], litellm_fallbacks=mutual)
+
+
+def test_a_client_may_use_every_name_of_a_model() -> None:
+    names = ["small:1b", "large:70b", "smart", "fast"]
+    assert gateway(
+        litellm_servers=[DESKTOP],
+        litellm_providers=[PROVIDER],
+        litellm_aliases={"fast": "small:1b"},
+        litellm_clients=[{"name": "a", "models": names}, {"name": "b", "models": []}],
+    )
+
+
+def test_an_unknown_model_is_told_with_the_one_that_may_be_meant() -> None:
+    [problem] = resolved(litellm_clients=[{"name": "a", "models": ["smal:1b"]}]).problems
+    assert problem.remedy == "did you mean small:1b? models here: small:1b"
 
 
 @pytest.mark.parametrize(
@@ -133,11 +188,158 @@ def test_fallbacks_are_handed_on_in_their_order() -> None:
         ("litellm_fallbacks", {"litellm_fallbacks": {"smal:1b": ["small:1b"]}}),
         ("litellm_fallbacks.small:1b", {"litellm_fallbacks": {"small:1b": ["other"]}}),
         ("litellm_fallbacks.small:1b", {"litellm_fallbacks": {"small:1b": "other"}}),
+        ("litellm_fallbacks.small:1b", {"litellm_fallbacks": {"small:1b": ["small:1b"]}}),
+        (
+            "litellm_fallbacks.small:1b",
+            {"litellm_servers": [DESKTOP], "litellm_fallbacks": {"small:1b": ["large:70b", "large:70b"]}},
+        ),
+        ("litellm_clients: a.models", {"litellm_clients": [{"name": "a", "models": ["smal:1b"]}]}),
+        ("litellm_clients: a.models", {"litellm_clients": [{"name": "a", "models": ["*"]}]}),
+        ("litellm_clients: a.models", {"litellm_clients": [{"name": "a", "models": ["all-proxy-models"]}]}),
+        ("litellm_clients: a.rpm", {"litellm_clients": [{"name": "a", "rpm": 0}]}),
+        ("litellm_clients: a.tpm", {"litellm_clients": [{"name": "a", "tpm": -1}]}),
+        ("litellm_clients: a.parallel", {"litellm_clients": [{"name": "a", "parallel": 0}]}),
         ("litellm_providers", {"litellm_providers": [{**PROVIDER, "kind": "opneai"}]}),
+        ("litellm_providers[0].models", {"litellm_providers": [{**PROVIDER, "models": []}]}),
+        *(
+            (
+                "litellm_providers[0].models[0].model",
+                {"litellm_providers": [{**PROVIDER, "models": [{"name": "smart", "model": model}]}]},
+            )
+            for model in (True, 5, ["a"])
+        ),
+        *(
+            ("litellm_aliases", {"litellm_aliases": {name: "small:1b"}})
+            for name in ("", " ", "*", "gpt-*", "a\nb", "a\x85", "\u2028", "all-proxy-models")
+        ),
     ],
 )
 def test_what_cannot_be_meant_is_reported_by_its_variable(variable: str, written: dict[str, Any]) -> None:
     assert variable in told(**written)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "my desktop", "desk#1", 'a"b', "a'b", "a/b", "ü", "a\nb", "desktop\n", "gpu-1-unchecked", "gpu-1"],
+)
+def test_a_servers_name_is_one_that_the_load_balancer_takes(name: str) -> None:
+    """Whatever else stands there would be its configuration, or a second server of that name."""
+    assert "litellm_servers" in told(litellm_servers=[{**DESKTOP, "name": name}])
+
+
+def test_each_server_has_a_name_of_its_own() -> None:
+    other = {**DESKTOP, "url": "http://10.0.0.8:1"}
+    assert told(litellm_servers=[DESKTOP, other]) == {"litellm_servers": "is also the name of another server"}
+
+
+def test_a_hosts_name_is_one_that_the_load_balancer_takes() -> None:
+    hosts = [
+        host("edge", ["trusted"], "10.0.0.1", ["litellm"]),
+        host("gpu #1", ["compute"], "10.0.0.2", ["ollama"]),
+    ]
+    [problem] = catalogue.resolve(SPECS, hosts).problems
+    assert (problem.host, problem.variable) == ("gpu #1", "inventory_hostname")
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("desktop:11434", "is not an address that begins with http://"),
+        ("http://", "is not an address that begins with http://"),
+        ("http://user:hunter2@desktop", "has a user or a password in it"),
+        ("http://:hunter2@desktop", "has a user or a password in it"),
+        ("http://desk top:1", "has ' ' in it"),
+        ("http://desktop:1\n", "has '\\n' in it"),
+        ("http://'desktop':1", 'has "\'" in it'),
+        ("http://desktop\\x:1", "has '\\\\' in it"),
+        ("http://a,b:1", "has ',' in it"),
+        ("http://*:1", "has '*' in it"),
+        ("http://ü.lan:1", "has 'ü' in it"),
+        ("http://desktop:1#x", "has '#' in it"),
+        ("http://desktop:1?", "has '?' in it"),
+        ("http://[fd00::2", "has a host or a port that cannot be read"),
+        ("http://fd00::2:11434", "has a host or a port that cannot be read"),
+        ("http://desktop:99999", "has a host or a port that cannot be read"),
+        ("http://desktop:0", "has a port that is none"),
+        ("http://1.2.3.999:1", "has neither a host's name nor an IP address in it"),
+        ("http://$HOST:1", "has neither a host's name nor an IP address in it"),
+        ("http://[fe80::1%25eth0]:1", "has neither a host's name nor an IP address in it"),
+        ("http://desktop:1/v1", "has a path"),
+    ],
+)
+def test_a_wrong_address_is_told_by_what_is_wrong_with_it(url: str, expected: str) -> None:
+    [problem] = resolved(litellm_servers=[{**DESKTOP, "url": url}]).problems
+    assert problem.variable == "litellm_servers[0].url"
+    assert problem.expected.startswith(expected)
+    assert "hunter2" not in str(problem)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://desktop", "HTTP://my_desktop.lan:1/", "http://10.0.0.9:11434", "http://[fd00::2]:11434"]
+)
+def test_addresses_of_servers_are_taken(url: str) -> None:
+    assert gateway(litellm_servers=[{**DESKTOP, "url": url}])
+
+
+def test_a_password_in_an_address_is_nowhere_shown() -> None:
+    provider = {"name": "p", "kind": "compatible", "url": "https://:hunter2@api.example/v1", "models": ["m"]}
+    for written in (provider, {**provider, "kind": "opneai"}, {**provider, "url": "u:hunter2@h"}):
+        [problem] = resolved(litellm_providers=[written]).problems
+        assert "hunter2" not in str(problem)
+        assert "***@" in str(problem)
+
+
+@pytest.mark.parametrize(
+    "models",
+    [
+        ["x", {"name": "x", "digest": "a" * 64}, {"name": "x", "digest": "b" * 64}],
+        [{"name": "x", "digest": "a" * 12}, *({"name": "x", "digest": "a" * 12 + end * 52} for end in "ab")],
+    ],
+)
+def test_a_host_is_compared_with_every_host_before_it(models: list[Any]) -> None:
+    """The first one may say too little to differ from any other."""
+    hosts = [
+        host(f"gpu-{index}", ["compute"], f"10.0.0.{index}", ["ollama"], ollama_models=[model])
+        for index, model in enumerate(models, 1)
+    ]
+    [problem] = catalogue.resolve(SPECS, hosts).problems
+    assert (problem.host, problem.variable) == ("gpu-3", "ollama: x.digest")
+    assert problem.expected.startswith("gpu-2 has aaaaaaaaaaaa")
+
+
+def test_what_a_list_of_dictionaries_says_is_taken_by_its_types() -> None:
+    """`models: small:1b` would be seven models of one letter each, and LiteLLM answers a name of digits with 500."""
+    client, *_services = gateway(litellm_clients=[{"name": 2024, "models": "small:1b", "rpm": "20"}])[
+        "clients"
+    ]
+
+    assert {key: client[key] for key in ("name", "models", "rpm")} == {
+        "name": "2024",
+        "models": ["small:1b"],
+        "rpm": 20,
+    }
+    provider = gateway(litellm_providers=[{**PROVIDER, "models": "gpt"}])["gateway"]["providers"][0]
+    assert [model["name"] for model in provider["models"]] == ["gpt"]
+
+
+def test_a_key_without_a_value_is_not_set() -> None:
+    """Validation adds the keys that it knows: `models` without a value must not become a list."""
+    for written in ({"name": "a"}, {"name": "a", "models": None}):
+        client, *_services = gateway(litellm_clients=[written])["clients"]
+        assert set(client) == {"name", "service", "secret"}
+    assert gateway(litellm_servers=[{**DESKTOP, "weight": None}])["gateway"]["servers"][0]["weight"] == 1
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ({"name": "a", "rpm": True}, "litellm_clients[0].rpm is true, not a number"),
+        ({"name": "a", "models": [None]}, "litellm_clients[0].models[0] has no value"),
+        ({"name": None}, "missing required arguments: name found in litellm_clients"),
+    ],
+)
+def test_what_would_be_converted_and_is_not_meant_is_refused(written: dict[str, Any], expected: str) -> None:
+    assert told(litellm_clients=[written])["litellm_clients"] == expected
 
 
 def test_a_share_of_the_load_is_a_number_that_the_balancer_takes() -> None:

@@ -107,6 +107,16 @@ def test_the_same_model_twice_is_a_problem_whatever_the_spelling():
     assert problems[0]["where"] == "[1].name"
 
 
+def test_a_newline_at_the_end_is_no_part_of_a_name():
+    assert [
+        where for where, _value in wrong(["a\n", {"name": "b", "from": "c\n", "digest": "a" * 12 + "\n"}])
+    ] == [
+        "[0]",
+        "[1].from",
+        "[1].digest",
+    ]
+
+
 def test_a_gguf_needs_its_path_and_all_of_its_digest():
     assert wrong([{"name": "a", "source": "gguf"}]) == [("[0].path", None)]
     assert wrong([{"name": "a", "source": "gguf", "path": "a.gguf", "digest": "abcdef012345"}]) == [
