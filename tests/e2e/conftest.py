@@ -119,7 +119,10 @@ class Platform:
 
     def clear(self, host: str) -> None:
         """Remove what others have deployed on a host, data included: it belongs to secrets of theirs."""
-        self.ssh(host, "docker ps -aq | xargs -r docker rm -f; rm -rf /opt/stacks/* /srv/docker/*")
+        self.ssh(
+            host,
+            "docker ps -aq | xargs -r docker rm -f; rm -rf /opt/stacks/* /srv/docker/* /var/backups/hearth",
+        )
         self.ssh(host, "rm -rf /var/lib/hearth/stacks/* /var/lib/hearth/transactions/*")
 
     def cut_off(self, host: str, port: int) -> None:
