@@ -35,7 +35,8 @@ def _cards(host: Mapping[str, Any]) -> list[tuple[str, str]]:
     found = []
     for card in host["cards"]:
         used = "?" if card["used"] is None else f"{card['used'] / _GIB:.1f}"
-        found.append((f"{card['index']} {card['name']}", f"{used} of {card['usable'] / _GIB:.1f} GiB"))
+        whole = "?" if card["usable"] is None else f"{card['usable'] / _GIB:.1f} GiB"
+        found.append((f"{card['index']} {card['name']}", f"{used} of {whole}"))
     return found or [("none", "")]
 
 

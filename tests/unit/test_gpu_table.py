@@ -62,6 +62,11 @@ def test_the_table_is_read_at_a_glance():
     ]
 
 
+def test_a_card_that_tells_no_size_is_shown_all_the_same():
+    shared = {"index": 0, "name": "NVIDIA GB10", "used": None, "usable": None}
+    assert "0 NVIDIA GB10  ? of ?" in gpu_table.text([host("gpu-1", [shared], SMALL)])
+
+
 def test_what_is_wrong_stands_below_with_its_remedy():
     risk = {"name": "reload", "verdict": "risk", "found": "no links", "remedy": "make them"}
     text = gpu_table.text(
