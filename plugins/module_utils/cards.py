@@ -49,6 +49,18 @@ def handed_over(look: Mapping[str, Any]) -> bool:
     return bool(look["gpus"]["hook"]) or (look["gpus"]["cdi"] is not None and version >= CDI_ENGINE)
 
 
+def ready(look: Mapping[str, Any]) -> bool:
+    """Whether roles/host has nothing to do for cards; look: the whole answer of hearth.llm.look.
+
+    A run that was cut off may leave the hook, which looks like all of it. The runtime comes last, with the engine's
+    restart, and inside LXC the toolkit may not write device rules.
+    """
+    if not handed_over(look) or not look["gpus"]["hook"]:
+        return handed_over(look)  # CDI needs nothing of the role
+    inside = look["container"]["kind"] is not None
+    return "nvidia" in look["engine"]["runtimes"] and (look["gpus"]["no_cgroups"] or not inside)
+
+
 def unreachable(host: str, services: Iterable[Mapping[str, Any]], look: Mapping[str, Any]) -> list[Problem]:
     """For a host whose engine the operator keeps: cards that it cannot hand over."""
     if handed_over(look):
