@@ -176,6 +176,11 @@ def test_a_container_that_lost_its_cards_after_daemon_reload():
     assert found["reload"]["remedy"].startswith("docker restart ollama; to keep them: host_daemon_options:")
 
 
+def test_a_damaged_inforom_hides_no_lost_cards():
+    damaged = nvidia_smi.trouble(Said(14, "WARNING: infoROM is corrupted at gpu 0000:01:00.0\n"))
+    assert wrong(seen=LOST, trouble=damaged, cgroup_driver="systemd")["reload"]["verdict"] == "wrong"
+
+
 # As systemd has them of a container whose devices the hook added behind it, and of one whose devices runc was told of
 # (NVIDIA/nvidia-container-toolkit#1744, shortened).
 BEHIND = (
