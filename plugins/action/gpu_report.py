@@ -27,7 +27,7 @@ class ActionModule(ActionBase):
             Display().display("No host runs a service that computes on cards.")
             return {**result, "hosts": []}
         Display().display(gpu_table.text(hosts))
-        wrong = gpu_table.problems(hosts)
+        wrong = gpu_table.problems(hosts, ["wrong"])
         if wrong:
             result.update(failed=True, told=True, msg=f"{len(wrong)} of the cards' checks ask for attention")
         return {**result, "hosts": hosts}

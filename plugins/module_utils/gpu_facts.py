@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 from pathlib import Path
@@ -16,8 +15,8 @@ from .gpu_check import Facts
 
 _MODULE = "/proc/driver/nvidia/version"
 _MODULE_VERSION = re.compile(r"Kernel Module(?: for \S+)?\s+(\d+(?:\.\d+)+)")
-_CHARACTER_DEVICES = "/dev/char"
-_NVIDIA_MAJOR = "195:"
+# Where systemd keeps the devices that runc told it of. What the toolkit's hook adds is not among them.
+_RULES = "/run/systemd/transient/docker-{}.scope.d/50-DeviceAllow.conf"
 _INFO = '{"engine": {{json .ServerVersion}}, "runtimes": {{json .Runtimes}}, "cgroup_driver": {{json .CgroupDriver}}}'
 
 
@@ -46,10 +45,13 @@ def gather(container: str, port: int | None, patience: float, docker: Docker | N
         engine=(info or {}).get("engine"),
         runtimes=sorted((info or {}).get("runtimes") or {}),
         cgroup_driver=(info or {}).get("cgroup_driver"),
+        no_cgroups=look.no_cgroups(),
         cdi=_read(specification) if specification else None,
-        links=_links(),
+        cdi_path=specification,
         container=running,
         asked=asked,
+        devices=device_ids(inspected),
+        rules=_read(_RULES.format(inspected.get("Id"))) or None,
         needs=environment(inspected).get("NVIDIA_REQUIRE_CUDA", ""),
         seen=_seen(docker, container, patience) if running and asked else None,
         pids=_pids(docker, container) if running else (),
@@ -75,6 +77,12 @@ def wants_cards(inspected: Any) -> bool:
             return True
     visible = environment(inspected).get("NVIDIA_VISIBLE_DEVICES", "")
     return host.get("Runtime") == "nvidia" and visible not in ("", "void", "none")
+
+
+def device_ids(inspected: Any) -> list[str]:
+    """The cards that a container was started with, from `docker inspect`, as far as they were named."""
+    requests = (inspected.get("HostConfig") or {}).get("DeviceRequests") or []
+    return [str(device) for request in requests for device in request.get("DeviceIDs") or []]
 
 
 def environment(inspected: Any) -> dict[str, str]:
@@ -105,14 +113,6 @@ def _toolkit(patience: float) -> str | None:
     return (
         nvidia_smi.call([path, "--version"], patience).text.split("\n")[0].strip() or path if path else None
     )
-
-
-def _links() -> bool:
-    """Whether /dev/char names NVIDIA's devices, as systemd needs it to know them."""
-    try:
-        return any(name.startswith(_NVIDIA_MAJOR) for name in os.listdir(_CHARACTER_DEVICES))
-    except OSError:
-        return False
 
 
 def _read(path: str) -> str:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 _GIB = 2**30
@@ -35,7 +35,8 @@ def _cards(host: Mapping[str, Any]) -> list[tuple[str, str]]:
     found = []
     for card in host["cards"]:
         used = "?" if card["used"] is None else f"{card['used'] / _GIB:.1f}"
-        found.append((f"{card['index']} {card['name']}", f"{used} of {card['usable'] / _GIB:.1f} GiB"))
+        whole = "?" if card["usable"] is None else f"{card['usable'] / _GIB:.1f} GiB"
+        found.append((f"{card['index']} {card['name']}", f"{used} of {whole}"))
     return found or [("none", "")]
 
 
@@ -72,8 +73,10 @@ def _wrong(hosts: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
 
 
-def problems(hosts: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str, str, str]]:
-    """(host, service, what, found, remedy) of everything that is wrong or a risk."""
+def problems(
+    hosts: Sequence[Mapping[str, Any]], verdicts: Collection[str] = ("wrong", "risk")
+) -> list[tuple[str, str, str, str, str]]:
+    """(host, service, what, found, remedy) of everything that is wrong or a risk, or only of these verdicts."""
     found = []
     for host in hosts:
         for service in host["services"]:
@@ -81,9 +84,13 @@ def problems(hosts: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str, st
             told = [("server", service["error"], f"docker ps -a; {logs}")] if service["error"] else []
             told += [(row["model"], row["error"], logs) for row in service["models"] if row["error"]]
             told += [
-                (check["name"], check["found"], check["remedy"])
+                (
+                    check["name"] + (" (a risk)" if check["verdict"] == "risk" else ""),
+                    check["found"],
+                    check["remedy"],
+                )
                 for check in service["checks"]
-                if check["verdict"] in ("wrong", "risk")
+                if check["verdict"] in verdicts
             ]
             found += [(host["host"], service["name"], *item) for item in told]
     return found

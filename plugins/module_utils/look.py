@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import shutil
 import socket
 import stat
@@ -29,7 +30,10 @@ _CONTAINER_KEYS = (
 _BRIDGE = '{{.Id}} {{with index .Options "com.docker.network.bridge.name"}}{{.}}{{end}}'
 # Without this program beside it an engine cannot hand a card to a container, unless it has a CDI specification.
 HOOK = "nvidia-container-runtime-hook"
-_CDI = ("/etc/cdi", "/var/run/cdi")
+# By CDI's own precedence. NVIDIA's service writes the first at each boot; the other is written by hand.
+_CDI = ("/var/run/cdi", "/etc/cdi")
+_TOOLKIT_CONFIG = "/etc/nvidia-container-runtime/config.toml"
+_NO_CGROUPS = re.compile(r"^\s*no-cgroups\s*=\s*true\b", re.MULTILINE)
 
 
 def look(
@@ -139,6 +143,7 @@ def describe_engine(info: Any) -> dict[str, Any]:
         "version": version,
         "compose": (compose.get("Version") or "").lstrip("v") or None,
         "root": found.get("DockerRootDir") or None,
+        "runtimes": sorted(found.get("Runtimes") or {}),
         "error": None if version else next(iter(found.get("ServerErrors") or ()), info.reason),
     }
 
@@ -257,7 +262,17 @@ def _gpus(asked: bool) -> dict[str, Any]:
         "trouble": trouble.as_dict() if trouble else None,
         "hook": shutil.which(HOOK),
         "cdi": cdi_specification(),
+        "no_cgroups": no_cgroups(),
     }
+
+
+def no_cgroups() -> bool:
+    """Whether the toolkit leaves control groups alone, as it has to inside LXC."""
+    try:
+        with open(_TOOLKIT_CONFIG, encoding="utf-8", errors="replace") as file:
+            return bool(_NO_CGROUPS.search(file.read()))
+    except OSError:
+        return False
 
 
 def cdi_specification() -> str | None:

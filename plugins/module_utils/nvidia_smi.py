@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from .nvidia_trouble import Said, Trouble, trouble
+from .nvidia_trouble import ROW, WARNING, Said, Trouble, trouble
 
 FIELDS = (
     *("index", "uuid", "name", "driver_version", "pci.bus_id"),
@@ -33,9 +33,8 @@ LIST = ("-L",)
 PATIENCE = 20.0
 _PLACES = ("/usr/bin/nvidia-smi", "/usr/lib/wsl/lib/nvidia-smi", "/run/current-system/sw/bin/nvidia-smi")
 _MIB = 2**20
-_ROW = re.compile(r"^\s*\d+\s*,")
 _CUDA = re.compile(r"^CUDA (?:UMD )?Version\s*:\s*(\d+\.\d+)", re.MULTILINE)
-_LISTED = re.compile(r"^GPU (\d+): .*\(UUID: (GPU-[^)]+)\)")
+_LISTED = re.compile(r"^GPU \d+: .*\(UUID: (GPU-[^)]+)\)")
 _INSTANCE = re.compile(r"^\s+MIG (\S+)\s+Device\s+(\d+): \(UUID: (MIG-[^)]+)\)")
 
 
@@ -49,8 +48,9 @@ class Instance:
 
 @dataclass(frozen=True)
 class Card:
-    """One card. mig: whether it is divided, None where it cannot be. usable: bytes that programs can have at most.
-    error: what nvidia-smi said in the place of a value, when the card itself is the trouble.
+    """One card. mig: whether it is divided, None where it cannot be. usable: bytes that programs can have at most,
+    None where the driver tells no size, as of a card that shares the machine's memory (GB10). error: what nvidia-smi
+    said in the place of a value, when the card itself is the trouble.
     """
 
     index: int
@@ -68,8 +68,8 @@ class Card:
     instances: tuple[Instance, ...] = ()
 
     @property
-    def usable(self) -> int:
-        return max(0, (self.total or 0) - (self.reserved or 0))
+    def usable(self) -> int | None:
+        return None if self.total is None else max(0, self.total - (self.reserved or 0))
 
     def as_dict(self) -> dict[str, Any]:
         found = asdict(self)
@@ -118,7 +118,7 @@ def call(command: Sequence[str], patience: float = PATIENCE) -> Said:
 
 def cards(said: Said) -> list[Card]:
     """The cards in the answer to QUERY_CARDS; lines that are no card are left out."""
-    return [_card(line) for line in said.text.splitlines() if _ROW.match(line)]
+    return [_card(line) for line in said.text.splitlines() if ROW.match(line)]
 
 
 def _card(line: str) -> Card:
@@ -174,16 +174,17 @@ def cuda(said: Said) -> str | None:
     return match[1] if match else None
 
 
-def with_instances(found: Sequence[Card], said: Said) -> list[Card]:
-    """The cards with the parts that the answer to LIST names."""
-    parts: dict[str, list[Instance]] = {}
+def listed(said: Said) -> dict[str, tuple[Instance, ...]]:
+    """The cards in the answer to LIST, by UUID, with the parts of each."""
+    found: dict[str, tuple[Instance, ...]] = {}
     card = ""
     for line in said.text.splitlines():
         if match := _LISTED.match(line):
             card = match[1]
-        elif match := _INSTANCE.match(line):
-            parts.setdefault(card, []).append(Instance(match[1], match[3]))
-    return [replace(item, instances=tuple(parts.get(str(item.index), ()))) for item in found]
+            found[card] = ()
+        elif card and (match := _INSTANCE.match(line)):
+            found[card] += (Instance(match[1], match[3]),)
+    return found
 
 
 def ask(
@@ -196,9 +197,12 @@ def ask(
     said = run([path, *QUERY_CARDS])
     found = cards(said)
     wrong = trouble(said)
-    broken = next((card for card in found if card.error), None)
-    if wrong is None and broken:
-        wrong = trouble(Said(said.code, f"{broken.bus}: GPU requires reset or is lost ({broken.error})"))
+    broken = "; ".join(
+        f"{card.bus}: GPU requires reset or is lost ({card.error})" for card in found if card.error
+    )
+    if broken and (wrong is None or wrong.kind in ("failed", WARNING)):
+        wrong = trouble(Said(said.code, broken))
     if any(card.mig for card in found):
-        found = with_instances(found, run([path, *LIST]))
+        parts = listed(run([path, *LIST]))
+        found = [replace(card, instances=parts.get(card.uuid, ())) for card in found]
     return found, wrong

@@ -33,6 +33,15 @@ class Trouble:
         return asdict(self)
 
 
+# For a host without a driver, or with one that is too old. Debian 12's own (535) is older than what is wanted.
+INSTALL = (
+    "Ubuntu: ubuntu-drivers install; Debian 13, with contrib non-free non-free-firmware in its sources: apt install "
+    "nvidia-driver; Debian 12: NVIDIA's archive (cuda-keyring), then apt install nvidia-open (docs/gpu.md); then reboot"
+)
+# The kind of what is said beside cards that can be used (status 14: nvidia-smi's manual calls it a warning).
+WARNING = "inforom"
+# A card's row in the answer to a query. What stands in it is that card's own, and no trouble of the driver's.
+ROW = re.compile(r"^\s*\d+\s*,")
 # What is said → kind, meaning, remedy. The first that matches.
 _TROUBLES = (
     (
@@ -68,12 +77,17 @@ _TROUBLES = (
     (
         r"not a valid field",
         *("old", "the driver is too old to be asked"),
-        "install driver 550 or newer",
+        f"install driver 550 or newer: {INSTALL}",
     ),
     (
         r"initialize NVML",
         *("nvml", "the driver's library cannot be used here; in a container mostly after `systemctl daemon-reload`"),
         "in a container: make it anew (docker compose up -d --force-recreate); on the host: dmesg | grep -i nvrm",
+    ),
+    (
+        r"infoROM is corrupted",
+        *(WARNING, "a card's infoROM, where it keeps its settings, is damaged; it computes all the same"),
+        "nvidia-smi -q | grep -i -A 6 inforom; a reboot may mend it, else the card's maker replaces it",
     ),
 )  # fmt: skip
 
@@ -87,12 +101,13 @@ def trouble(said: Said) -> Trouble | None:
             "nvidia-smi does not come back: the driver waits for a card that does not answer",
             "dmesg | grep -i -e xid -e nvrm; a reboot is the only way out of this",
         )
+    text = "\n".join(line for line in said.text.splitlines() if not ROW.match(line))
     for pattern, kind, meaning, remedy in _TROUBLES:
-        if re.search(pattern, said.text, re.IGNORECASE):
-            return Trouble(kind, _first_line(said.text, pattern), meaning, remedy)
+        if re.search(pattern, text, re.IGNORECASE):
+            return Trouble(kind, _first_line(text, pattern), meaning, remedy)
     if said.code:
-        text = _first_line(said.text, ".")
-        return Trouble("failed", text, f"nvidia-smi failed with status {said.code}", "dmesg | grep -i nvrm")
+        line = _first_line(text, ".")
+        return Trouble("failed", line, f"nvidia-smi failed with status {said.code}", "dmesg | grep -i nvrm")
     return None
 
 

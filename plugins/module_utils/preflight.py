@@ -60,7 +60,7 @@ def lacks(
     parts = {
         "engine": managed and not engine["running"],
         "compose": managed and not engine["compose"],
-        "gpu": wants_cards and options.get("manage_gpu", True) and not cards.handed_over(look),
+        "gpu": wants_cards and options.get("manage_gpu", True) and not cards.ready(look),
         "daemon": bool(options.get("daemon_options")),  # whether they differ only the file itself says
         "network": not set(networks) <= set(look["networks"]),
         "recovery": options.get("recover_at_boot", True) and system["systemd"] and not unit_there,

@@ -59,7 +59,7 @@ cuda:
 cards:
   description:
     - Every card that answers, sizes in bytes. C(usable) is what programs can have at most, C(total) without what the
-      driver keeps.
+      driver keeps. Both are null where the driver tells no size, as of a card that shares the machine's memory.
     - C(mig) is null where a card cannot be divided; C(instances) are the parts of one that is.
     - C(error) is what stood in the place of a value, where the card itself is the trouble.
   returned: success
@@ -77,7 +77,8 @@ apps:
 trouble:
   description:
     - Why there are no cards, or too few; null where nothing is wrong. C(kind) is V(hung), V(mismatch), V(not_loaded),
-      V(lost), V(none), V(forbidden), V(libraries), V(old), V(nvml) or V(failed).
+      V(lost), V(none), V(forbidden), V(libraries), V(old), V(nvml), V(failed), or V(inforom) where every card works and
+      one's infoROM is damaged.
   returned: success
   type: dict
   sample: {kind: mismatch, said: "Failed to initialize NVML: Driver/library version mismatch", meaning: …, remedy: …}

@@ -75,10 +75,13 @@ EXAMPLES = r"""
 
 RETURN = r"""
 engine:
-  description: The Docker engine. All but C(present), C(running) and C(error) are null where it does not answer.
+  description:
+    - The Docker engine. All but C(present), C(running) and C(error) are null where it does not answer, and C(runtimes)
+      is empty.
   returned: always
   type: dict
-  sample: {present: true, running: true, version: 26.1.5, compose: 2.26.1, root: /var/lib/docker, error: null}
+  sample: {present: true, running: true, version: 26.1.5, compose: 2.26.1, root: /var/lib/docker,
+           runtimes: [io.containerd.runc.v2, runc], error: null}
 system:
   description: The machine; C(memory) in bytes.
   returned: always
@@ -142,12 +145,13 @@ listening:
             project: traefik}]
 gpus:
   description:
-    - Where C(nvidia-smi), the toolkit's C(hook) and a specification for CDI were found, or null.
+    - Where C(nvidia-smi), the toolkit's C(hook) and a specification for CDI were found, or null. C(no_cgroups) is
+      whether the toolkit's configuration says so.
     - With O(gpus), C(cards) and C(trouble) as M(hearth.llm.gpu_info) has them.
   returned: always
   type: dict
   sample: {nvidia_smi: /usr/bin/nvidia-smi, hook: /usr/bin/nvidia-container-runtime-hook, cdi: null, cards: [],
-           trouble: null}
+           trouble: null, no_cgroups: false}
 images:
   description: The local id of each of O(images), null where it is not there.
   returned: always

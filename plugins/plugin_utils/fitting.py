@@ -27,7 +27,7 @@ def misfits(
     asked, models = service["cards"], service["models"]
     if not cards.wanted(service) or asked["context"] is None or not models:
         return [], []
-    host, room = service["host"], cards.room(service, look["gpus"])
+    host, room = service["host"], cards.room(service, look["gpus"], look["system"]["memory"])
     settings = Settings(int(asked["context"]), int(asked["parallel"] or 1), asked["cache_type"] or "f16")
     folder = Path(task_vars.get("inventory_dir") or action._loader.get_basedir())
     models, problems = _read(models, host, asked["models"], folder)

@@ -9,7 +9,7 @@ from ansible_collections.hearth.llm.plugins.module_utils.inventory import Host
 from ansible_collections.hearth.llm.plugins.module_utils.models import parse_models
 from ansible_collections.hearth.llm.plugins.module_utils.service_file import SpecError, read
 
-MIB = 2**20
+MIB, GIB = 2**20, 2**30
 ONE, TWO, PART = "GPU-aaaa-1", "GPU-bbbb-2", "MIG-cccc-3"
 CSV = (
     f"0, {ONE}, NVIDIA GeForce RTX 5060 Ti, 580.95.05, 00000000:01:00.0, 16311, 350, 2, 15960, 12.0, [N/A]\n"
@@ -134,6 +134,7 @@ def test_a_host_without_a_driver_is_told_how_to_get_one_or_do_without():
     (problem,) = looked(look(nvidia=None), "all")
     assert "there is no nvidia-smi" in problem.expected
     assert problem.remedy.endswith("or brain_cards: []")
+    assert "cuda-keyring" in problem.remedy, "Debian 12's own driver is older than what gpu_check wants"
 
 
 @pytest.mark.parametrize(
@@ -160,12 +161,32 @@ def test_a_lost_card_is_nobodys_concern_who_does_not_ask_for_it():
     assert len(looked(gpus, [ONE, TWO])) == 1
 
 
+@pytest.mark.parametrize("written", [[TWO], [1], "all"])
+def test_a_lost_card_that_is_asked_for_is_reported_with_what_is_meant(written):
+    gpus = look(CSV.replace(", 12288, 300, 2, 11986,", ", [GPU is lost], [GPU is lost], 2, [GPU is lost],"))
+    (problem,) = looked(gpus, written)
+    assert problem.expected.startswith("a card does not answer any more")
+    assert "00000000:04:00.0" in problem.expected
+    assert "dmesg | grep -i xid" in problem.remedy
+    assert looked(gpus, [ONE]) == []
+
+
+def test_a_damaged_inforom_is_in_nobodys_way():
+    gpus = look("WARNING: infoROM is corrupted at gpu 0000:01:00.0\n" + CSV, code=14)
+    assert looked(gpus, "all") == looked(gpus, [ONE]) == []
+    (problem,) = looked(gpus, ["GPU-dddd-4"])
+    assert problem.expected.startswith("is no card of this host")
+
+
 def test_cards_that_the_engine_cannot_hand_over_are_reported_where_the_toolkit_is_the_operators():
     services = resolve(gpu={"brain_cards": [ONE]}).fleet["services"]
     whole = {"engine": {"version": "26.1.5"}, "gpus": {**look(), "hook": None, "cdi": None}}
     (problem,) = cards.unreachable("gpu", services, whole)
     assert (problem.variable, problem.value) == ("brain_cards", f'["{ONE}"]')
-    assert problem.remedy.startswith("host_manage_gpu: true; or apt install nvidia-container-toolkit")
+    assert problem.remedy.startswith(
+        "host_manage_gpu: true, then playbooks/deploy-stacks.yml, which adds NVIDIA's"
+    )
+    assert "apt install" not in problem.remedy, "no archive of a distribution's has it"
     whole["gpus"]["hook"] = "/usr/bin/nvidia-container-runtime-hook"
     assert cards.unreachable("gpu", services, whole) == []
 
@@ -179,15 +200,68 @@ def service(chosen, models=()):
     ("chosen", "mib"), [("all", [15961, 11988]), ([1], [11988]), ([TWO, ONE], [11988, 15961])]
 )
 def test_the_room_is_that_of_the_chosen_cards(chosen, mib):
-    assert [size // MIB for size in cards.room(service(chosen), look())] == mib
+    assert [size // MIB for size in cards.room(service(chosen), look(), 64 * GIB)] == mib
 
 
-def test_the_room_of_a_part_of_a_card_is_in_its_profiles_name():
-    card = {**look()["cards"][0], "mig": True, "instances": [{"profile": "3g.71gb", "uuid": PART}]}
-    gpus = {**look(), "cards": [card]}
-    for chosen in ("all", [PART]):
-        assert cards.room(service(chosen), gpus) == [71 * 2**30]
+def test_a_card_that_shares_the_machines_memory_has_the_machines_room():
+    row = f"0, {ONE}, NVIDIA GB10, 580.95.05, 0000000F:01:00.0, [N/A], [N/A], [N/A], [N/A], 12.1, [N/A]\n"
+    assert looked(look(row), "all") == []
+    assert cards.room(service("all"), look(row), 119 * GIB) == [119 * GIB]
+
+
+def divided(*profiles, total=143771, reserved=623):
+    """A look at a card with these parts; H200's sizes."""
+    row = (
+        f"0, {ONE}, NVIDIA H200, 610.43.02, 00000000:83:00.0, {total}, {reserved}, 44, 143105, 9.0, Enabled\n"
+    )
+    listed = f"GPU 0: NVIDIA H200 (UUID: {ONE})\n" + "".join(
+        f"  MIG {profile}     Device  {place}: (UUID: {PART}{place})\n"
+        for place, profile in enumerate(profiles)
+    )
+    found, _trouble = nvidia_smi.ask(
+        "/usr/bin/nvidia-smi", lambda command: nvidia_smi.Said(0, listed if command[1] == "-L" else row)
+    )
+    return {**look(), "cards": [card.as_dict() for card in found]}
+
+
+def test_the_room_of_a_part_is_its_share_and_no_more_than_its_profiles_name():
+    gpus = divided("1g.18gb", "2g.35gb", "3g.71gb")
+    parts = [f"{PART}{place}" for place in range(3)]
+    for chosen in ("all", parts):
+        assert [size // MIB for size in cards.room(service(chosen), gpus, GIB)] == [17348, 35319, 71262]
         assert looked(gpus, chosen) == []
+    (whole,) = cards.room(service("all"), divided("7g.141gb"), GIB)
+    assert whole == (143771 - 623) * MIB, "more than the whole card has nobody"
+    (part,) = cards.room(service("all"), divided("1g.10gb+me", total=81920, reserved=0), GIB)
+    assert part == 10 * GIB
+
+
+@pytest.mark.parametrize("written", [ONE, 0])
+def test_a_divided_card_is_chosen_by_its_parts(written):
+    (problem,) = looked(divided("3g.71gb", "3g.71gb"), [written], [f"{PART}1"])
+    assert (problem.variable, problem.value) == ("brain_cards", str(written))
+    assert problem.expected == f"is divided: name one of its parts, {PART}0 (3g.71gb), {PART}1 (3g.71gb)"
+    (problem,) = looked(divided("3g.71gb", "3g.71gb"), [f"{PART}1"], [written])
+    assert problem.variable == "eyes_cards"
+
+
+@pytest.mark.parametrize("written", [[ONE], [0], "all"])
+def test_a_divided_card_without_parts_can_be_had_by_nobody(written):
+    (problem,) = looked(divided(), written)
+    assert problem.expected.startswith("is divided and has no parts")
+    assert "nvidia-smi mig -i 0 -cgi PROFILE -C" in problem.remedy
+    assert "nvidia-smi -i 0 -mig 0" in problem.remedy
+
+
+def test_two_parts_of_a_card_are_two_services():
+    assert looked(divided("3g.71gb", "3g.71gb"), [f"{PART}0"], [f"{PART}1"]) == []
+
+
+def test_a_card_that_one_service_names_twice_is_reported_and_counts_once():
+    (problem,) = looked(look(), [0, 1, ONE])
+    assert (problem.variable, problem.value) == ("brain_cards", ONE)
+    assert problem.expected == "is the same card as 0"
+    assert [size // MIB for size in cards.room(service([0, 1, ONE]), look(), GIB)] == [15961, 11988]
 
 
 ROW = {"fits": False, "source": "registry", "message": "needs 21.4 GiB", "remedy": "a smaller one"}

@@ -40,7 +40,7 @@ def asked(monkeypatch):
     return calls
 
 
-def misfits(*items, folder=LAB, place="/srv/docker/ollama/models", **cards):
+def misfits(*items, folder=LAB, place="/srv/docker/ollama/models", card=CARD, **cards):
     models, wrong = parse_models(list(items))
     assert not wrong
     service = {
@@ -57,7 +57,11 @@ def misfits(*items, folder=LAB, place="/srv/docker/ollama/models", **cards):
             **cards,
         },
     }
-    look = {"gpus": {"cards": [CARD]}, "engine": {"root": "/var/lib/docker"}}
+    look = {
+        "gpus": {"cards": [card]},
+        "engine": {"root": "/var/lib/docker"},
+        "system": {"memory": 119 * 2**30},
+    }
     return fitting.misfits(types.SimpleNamespace(), {"inventory_dir": str(folder)}, service, look)
 
 
@@ -78,6 +82,11 @@ def test_a_host_is_asked_once_with_what_ollama_will_be_started_with(asked):
         "cache_type": "q8_0",
         "directory": "/srv/docker/ollama/models",
     }
+
+
+def test_a_card_that_shares_the_machines_memory_is_weighed_with_that(asked):
+    assert misfits("small", card={**CARD, "usable": None}) == ([], [])
+    assert asked[0][1]["cards"] == [f"{119 * 1024}m"]
 
 
 def test_models_in_a_volume_are_found_below_dockers_directory(asked):

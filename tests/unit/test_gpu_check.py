@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 from ansible_collections.hearth.llm.plugins.module_utils import gpu_facts, look, nvidia_smi
 from ansible_collections.hearth.llm.plugins.module_utils._docker import Answer
+from ansible_collections.hearth.llm.plugins.module_utils.cards import handed_over
 from ansible_collections.hearth.llm.plugins.module_utils.gpu_check import Facts, checks, on_card
 from ansible_collections.hearth.llm.plugins.module_utils.nvidia_smi import App, Said
 
@@ -36,6 +37,9 @@ GOOD = Facts(
     apps=[App(UUID, 812, "/bin/ollama", 9 * 2**30)],
     loaded=[WHOLE],
 )
+
+
+STOPPED = {"container": False, "seen": None}
 
 
 def verdicts(**changed):
@@ -83,17 +87,41 @@ def test_no_driver():
     ("changed", "expected"),
     [
         ({"cards": nvidia_smi.cards(Said(0, CSV.replace("580.95.05", "535.54.03")))}, "driver 550 or newer"),
-        ({"needs": "cuda>=13.1 brand=unknown,driver>=535"}, "driver 550 or newer, CUDA 13.1 or newer"),
+        ({"needs": "cuda>=13.1", **STOPPED}, "driver 550 or newer, CUDA 13.1 or newer"),
+        (
+            {"needs": "cuda>=13.1 brand=unknown,driver>=535,driver<536 driver>=590", **STOPPED},
+            "driver 550 or newer, CUDA 13.1 or newer",
+        ),
     ],
 )
 def test_a_driver_that_is_too_old_for_the_image(changed, expected):
-    found = wrong(**changed)
-    assert list(found) == ["driver"]
-    assert (found["driver"]["verdict"], found["driver"]["expected"]) == ("wrong", expected)
+    check = wrong(**changed)["driver"]
+    assert (check["verdict"], check["expected"]) == ("wrong", expected)
+    assert "cuda-keyring" in check["remedy"]
 
 
-def test_an_image_that_the_driver_can_run():
-    assert wrong(needs="cuda>=12.8 brand=tesla,driver>=470") == {}
+@pytest.mark.parametrize(
+    "needs",
+    [
+        "cuda>=12.8",
+        "cuda>=13.1 brand=unknown,driver>=535,driver<536 brand=tesla,driver>=580,driver<581",
+        "cuda>=13.1 brand=geforce",
+    ],
+)
+def test_one_alternative_of_what_an_image_needs_is_enough(needs):
+    assert verdicts(needs=needs, **STOPPED)["driver"] == "ok"
+
+
+def test_an_image_that_the_toolkit_let_start_is_no_fault_of_the_drivers():
+    assert wrong(needs="cuda>=13.1 driver>=590") == {}
+
+
+def test_a_damaged_inforom_is_a_risk():
+    warning = "WARNING: infoROM is corrupted at gpu 0000:01:00.0\n"
+    cards, trouble = nvidia_smi.ask("/usr/bin/nvidia-smi", lambda _command: Said(14, CSV + warning))
+    found = wrong(cards=cards, trouble=trouble, seen=Said(14, LISTED.text + warning))
+    assert {name: check["verdict"] for name, check in found.items()} == {"driver": "risk"}
+    assert found["driver"]["found"] == warning.strip()
 
 
 def test_module_and_libraries_of_different_versions():
@@ -112,9 +140,13 @@ def test_a_hung_driver_is_one_fault_of_the_driver():
 def test_no_toolkit_and_no_way_to_the_card():
     found = wrong(toolkit=None, hook=None, runtimes=["runc"])
     assert [found["toolkit"]["verdict"], found["engine"]["verdict"]] == ["wrong", "wrong"]
-    assert (
-        found["engine"]["remedy"] == "nvidia-ctk runtime configure --runtime=docker; systemctl restart docker"
-    )
+    for check in ("toolkit", "engine"):
+        assert found[check]["remedy"].startswith("host_manage_gpu: true, then playbooks/deploy-stacks.yml")
+
+
+def test_a_runtime_without_the_hook_is_no_way_as_it_is_none_for_a_deploy():
+    assert list(wrong(hook=None)) == ["engine"]
+    assert not handed_over({"engine": {"version": GOOD.engine}, "gpus": {"hook": None, "cdi": None}})
 
 
 SPECIFICATION = "hostPath: /usr/lib/x86_64-linux-gnu/libcuda.so.{}\n"
@@ -127,11 +159,13 @@ def test_cdi_is_a_way_for_an_engine_that_reads_it():
 
 
 def test_a_cdi_specification_from_before_a_driver_update():
-    found = wrong(cdi=SPECIFICATION.format("570.124.06"))
+    old = {"cdi": SPECIFICATION.format("570.124.06"), "cdi_path": "/var/run/cdi/nvidia.yaml"}
+    assert wrong(**old, engine="29.1.0") == {}, "this engine does not read it"
+    found = wrong(**old, engine="29.2.0")
     assert (
         found["engine"]["found"] == "a CDI specification for driver 570.124.06, and the driver is 580.95.05"
     )
-    assert found["engine"]["remedy"].startswith("nvidia-ctk cdi generate")
+    assert found["engine"]["remedy"] == "nvidia-ctk cdi generate --output=/var/run/cdi/nvidia.yaml"
 
 
 def test_a_container_that_lost_its_cards_after_daemon_reload():
@@ -139,11 +173,42 @@ def test_a_container_that_lost_its_cards_after_daemon_reload():
     assert found["container"]["found"] == "Failed to initialize NVML: Unknown Error"
     assert found["reload"]["verdict"] == "wrong"
     assert found["reload"]["found"] == "the container has lost its cards, which the host still has"
+    assert found["reload"]["remedy"].startswith("docker restart ollama; to keep them: host_daemon_options:")
 
 
-def test_a_host_where_that_will_happen_is_a_risk():
-    assert wrong(cgroup_driver="systemd")["reload"]["verdict"] == "risk"
-    assert wrong(cgroup_driver="systemd", links=True) == {}
+def test_a_damaged_inforom_hides_no_lost_cards():
+    damaged = nvidia_smi.trouble(Said(14, "WARNING: infoROM is corrupted at gpu 0000:01:00.0\n"))
+    assert wrong(seen=LOST, trouble=damaged, cgroup_driver="systemd")["reload"]["verdict"] == "wrong"
+
+
+# As systemd has them of a container whose devices the hook added behind it, and of one whose devices runc was told of
+# (NVIDIA/nvidia-container-toolkit#1744, shortened).
+BEHIND = (
+    "[Scope]\nDeviceAllow=\nDeviceAllow=char-136 rwm\nDeviceAllow=/dev/char/1:3 rwm\nDeviceAllow=char-* m\n"
+)
+KNOWN = (
+    BEHIND
+    + "DeviceAllow=/dev/char/509:1 rwm\nDeviceAllow=/dev/char/195:255 rwm\nDeviceAllow=/dev/char/195:0 rwm\n"
+)
+
+
+def test_a_container_that_will_lose_its_cards_is_a_risk():
+    check = wrong(cgroup_driver="systemd", rules=BEHIND)["reload"]
+    assert check["verdict"] == "risk"
+    assert "native.cgroupdriver=cgroupfs" in check["remedy"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "verdict"),
+    [
+        ({"rules": KNOWN}, "ok"),
+        ({"rules": None, "no_cgroups": True}, "ok"),
+        ({"rules": None}, "unknown"),
+        ({"rules": None, "container": False, "seen": None}, "unknown"),
+    ],
+)
+def test_a_container_that_keeps_its_cards_is_no_risk(changed, verdict):
+    assert verdicts(cgroup_driver="systemd", **changed)["reload"] == verdict
 
 
 @pytest.mark.parametrize(
@@ -198,6 +263,51 @@ def test_who_else_holds_the_cards_memory():
     assert check["remedy"].endswith("ps -fp 4242,7")
 
 
+OTHER, PART = "GPU-bbbb-2", "MIG-cccc-3"
+TWO = CSV + CSV.replace("0, GPU-aaaa-1", f"1, {OTHER}").replace("01:00.0", "04:00.0")
+ELSEWHERE = App(OTHER, 4242, "vllm", 8 * 2**30)
+
+
+@pytest.mark.parametrize(
+    ("changed", "verdict"),
+    [
+        ({}, "ok"),
+        ({"seen": Said(0, LISTED.text + f"GPU 1: NVIDIA GeForce RTX 5060 Ti (UUID: {OTHER})\n")}, "wrong"),
+        ({"seen": LOST, "devices": [UUID]}, "ok"),
+        ({"seen": LOST, "devices": ["nvidia.com/gpu=0"]}, "ok"),
+        ({"seen": LOST, "devices": ["1"]}, "wrong"),
+        ({"seen": LOST}, "wrong"),
+    ],
+)
+def test_another_service_on_its_own_card_is_in_nobodys_way(changed, verdict):
+    found = verdicts(cards=nvidia_smi.cards(Said(0, TWO)), apps=[*GOOD.apps, ELSEWHERE], **changed)
+    assert found["memory"] == verdict
+
+
+@pytest.mark.parametrize(
+    ("app", "verdict"), [(PART, "wrong"), ("MIG-dddd-4", "ok"), (UUID, "unknown"), (OTHER, "ok")]
+)
+def test_who_computes_on_another_part_of_a_divided_card_is_in_nobodys_way(app, verdict):
+    cards = nvidia_smi.cards(Said(0, CSV.replace("[N/A]", "Enabled")))
+    seen = Said(0, LISTED.text + f"  MIG 3g.71gb     Device  0: (UUID: {PART})\n")
+    assert verdicts(cards=cards, seen=seen, apps=[App(app, 4242, "x", None)])["memory"] == verdict
+
+
+def test_a_divided_card_counts_by_its_parts():
+    cards = nvidia_smi.cards(Said(0, CSV.replace("[N/A]", "Enabled")))
+    check = wrong(cards=cards)["container"]
+    assert check["found"] == "the card is divided, and none of its parts is in the container"
+    assert check["remedy"].startswith("ollama_gpus: the UUIDs of parts")
+    part = Said(0, LISTED.text + f"  MIG 3g.71gb     Device  0: (UUID: {PART})\n")
+    assert wrong(cards=cards, seen=part) == {}
+
+
+def test_remedies_name_the_container_that_was_checked():
+    for loaded in (None, [{**WHOLE, "size_vram": 0}]):
+        found = {item["name"]: item for item in checks(replace(GOOD, loaded=loaded), "ollama-2", "550")}
+        assert "docker logs ollama-2" in found["model"]["remedy"]
+
+
 def test_a_share_of_nothing_is_nothing():
     assert on_card({"size": 0, "size_vram": 0}) == 0
     assert on_card({"size": 100, "size_vram": 25}) == 0.25
@@ -238,8 +348,23 @@ def test_whether_a_container_was_started_with_cards(host, env, wants):
     assert gpu_facts.wants_cards({"HostConfig": host, "Config": {"Env": env}}) is wants
 
 
+def test_the_devices_that_systemd_lets_a_container_have_are_read(monkeypatch, tmp_path):
+    folder = tmp_path / "docker-4f1c.scope.d"
+    folder.mkdir()
+    (folder / "50-DeviceAllow.conf").write_text(KNOWN)
+    monkeypatch.setattr(gpu_facts, "_RULES", str(tmp_path / "docker-{}.scope.d" / "50-DeviceAllow.conf"))
+    monkeypatch.setattr(nvidia_smi, "find", lambda: None)
+    request = {"Driver": "nvidia", "DeviceIDs": [UUID], "Capabilities": [["gpu"]]}
+    facts = gpu_facts.gather("ollama", None, 1, Engine(Id="4f1c", HostConfig={"DeviceRequests": [request]}))
+    assert (facts.rules, facts.devices) == (KNOWN, [UUID])
+    assert gpu_facts.gather("ollama", None, 1, Engine(Id="9a9a")).rules is None
+
+
 class Engine:
     """Docker on a host without cards, as its command answered on Engine 20.10 (no CDI, no nvidia)."""
+
+    def __init__(self, **inspected):
+        self.inspected = inspected
 
     def call(self, *arguments, **_options):
         if arguments[0] == "info":
@@ -250,10 +375,13 @@ class Engine:
             }
             return Answer(0, json.dumps(info), "")
         if arguments[0] == "container":
-            found = [
-                {"State": {"Running": True}, "HostConfig": {}, "Config": {"Env": None}, "NetworkSettings": {}}
-            ]
-            return Answer(0, json.dumps(found), "")
+            found = {
+                "State": {"Running": True},
+                "HostConfig": {},
+                "Config": {"Env": None},
+                "NetworkSettings": {},
+            }
+            return Answer(0, json.dumps([{**found, **self.inspected}]), "")
         return Answer(0, "PID\n  812\n", "") if arguments[0] == "top" else Answer(1, "", "no")
 
 

@@ -10,6 +10,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from ansible_collections.hearth.llm.plugins.action import gpu_report
 from ansible_collections.hearth.llm.plugins.action.gpu_report import collected
 from ansible_collections.hearth.llm.plugins.module_utils import gpu_table
 from ansible_collections.hearth.llm.plugins.module_utils.chat import ChatError
@@ -62,6 +63,11 @@ def test_the_table_is_read_at_a_glance():
     ]
 
 
+def test_a_card_that_tells_no_size_is_shown_all_the_same():
+    shared = {"index": 0, "name": "NVIDIA GB10", "used": None, "usable": None}
+    assert "0 NVIDIA GB10  ? of ?" in gpu_table.text([host("gpu-1", [shared], SMALL)])
+
+
 def test_what_is_wrong_stands_below_with_its_remedy():
     risk = {"name": "reload", "verdict": "risk", "found": "no links", "remedy": "make them"}
     text = gpu_table.text(
@@ -71,8 +77,28 @@ def test_what_is_wrong_stands_below_with_its_remedy():
         "\n gpu-1  ollama: container\n     Failed to initialize NVML: Unknown Error\n     → docker restart ollama"
         in text
     )
-    assert " gpu-1  ollama: reload" in text
+    assert " gpu-1  ollama: reload (a risk)\n" in text
     assert "ollama: model" not in text
+
+
+def test_a_risk_is_told_and_fails_nothing(monkeypatch):
+    risk = {"name": "reload", "verdict": "risk", "found": "no links", "remedy": "make them"}
+    printed = []
+    monkeypatch.setattr(gpu_report.ActionBase, "run", lambda *_arguments: {})
+    monkeypatch.setattr(gpu_report.Display, "display", lambda _self, text: printed.append(text))
+    item = {"name": "ollama"}
+
+    def reported(*checks):
+        found = {
+            "hearth_speed": {"results": [{"item": item, "models": [CODER], "error": None}]},
+            "hearth_checks": {"results": [{"item": item, "checks": checks}]},
+        }
+        action = gpu_report.ActionModule.__new__(gpu_report.ActionModule)
+        return action.run(None, {"ansible_play_hosts": ["gpu-1"], "hostvars": {"gpu-1": found}})
+
+    assert not reported(risk).get("failed")
+    assert "ollama: reload (a risk)" in printed[-1]
+    assert reported(risk, LOST)["msg"].startswith("1 of the cards' checks")
 
 
 def test_an_ollama_and_a_model_that_do_not_answer_are_told():

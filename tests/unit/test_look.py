@@ -132,6 +132,7 @@ def test_the_engine_its_images_and_networks_are_told(tmp_path, docker):
         "version": "20.10.24+dfsg1",
         "compose": "2.26.1-4",
         "root": "/var/lib/docker",
+        "runtimes": [],
         "error": None,
     }
     assert found["images"] == {"a:1": "sha256:aa", "b:1": None}
@@ -225,3 +226,35 @@ def test_the_driver_is_asked_only_where_a_service_computes_on_cards(monkeypatch,
     assert [card["uuid"] for card in found["cards"]] == ["GPU-aaaa-1"] * calls
     assert (found["nvidia_smi"], found["trouble"]) == ("/usr/bin/nvidia-smi", None)
     assert found["cdi"] == str(tmp_path / "nvidia.yaml")
+
+
+def test_the_cdi_specification_that_an_engine_would_take_is_found_first(monkeypatch, tmp_path):
+    assert look._CDI == ("/var/run/cdi", "/etc/cdi")
+    for folder in ("run", "etc"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "nvidia.yaml").write_text("cdiVersion: 0.5.0\n")
+    monkeypatch.setattr(look, "_CDI", (str(tmp_path / "run"), str(tmp_path / "etc")))
+    assert look.cdi_specification() == str(tmp_path / "run" / "nvidia.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("[nvidia-container-cli]\nno-cgroups = true\n", True),
+        ("[nvidia-container-cli]\n#no-cgroups = true\n", False),
+        ("[nvidia-container-cli]\nno-cgroups = false\n", False),
+        (None, False),
+    ],
+)
+def test_whether_the_toolkit_leaves_control_groups_alone(monkeypatch, tmp_path, text, found):
+    config = tmp_path / "config.toml"
+    if text is not None:
+        config.write_text(text)
+    monkeypatch.setattr(look, "_TOOLKIT_CONFIG", str(config))
+    assert look.no_cgroups() is found
+
+
+def test_the_engines_runtimes_are_told():
+    info = Answer(0, json.dumps({"ServerVersion": "26.1.5", "Runtimes": {"runc": {}, "nvidia": {}}}), "")
+    assert look.describe_engine(info)["runtimes"] == ["nvidia", "runc"]
+    assert look.describe_engine(Answer(1, "", "no"))["runtimes"] == []

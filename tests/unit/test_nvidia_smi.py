@@ -125,6 +125,35 @@ def test_a_card_whose_values_are_errors_is_named():
     assert "00000000:65:00.0" in trouble.said
 
 
+def test_every_card_whose_values_are_errors_is_named():
+    row = "{}, GPU-{}, NVIDIA H100, 580.1, 00000000:{}:00.0, 81559, 500, [GPU is lost], 3, 9.0, [N/A]\n"
+    _cards, trouble = answer(row.format(0, "aaaa", 65) + row.format(1, "bbbb", 66), code=15)
+    assert trouble.kind == "lost"
+    assert ("00000000:65:00.0" in trouble.said, "00000000:66:00.0" in trouble.said) == (True, True)
+
+
+def test_a_damaged_inforom_is_a_warning_beside_cards_that_work():
+    row = "0, GPU-aaaa, Tesla P100-PCIE-16GB, 550.1, 00000000:0B:00.0, 16280, 0, 0, 16280, 6.0, [N/A]\n"
+    warning = "WARNING: infoROM is corrupted at gpu 0000:0B:00.0\n"
+    (card,), trouble = answer(row + warning, code=14)
+    assert (card.error, card.usable) == (None, 16280 * MIB)
+    assert (trouble.kind, trouble.said) == (nvidia_smi.WARNING, warning.strip())
+
+
+def test_what_stands_in_a_cards_row_is_no_trouble_of_the_drivers_and_not_quoted_as_such():
+    row = "0, GPU-aaaa, NVIDIA L40S, 595.8, 00000000:01:00.0, 46068, [Insufficient Permissions], 0, 45460, 8.9, [N/A]\n"
+    (card,), trouble = answer(row)
+    assert (card.error, card.usable, trouble) == (None, 46068 * MIB, None)
+    _cards, trouble = answer(row + "something new\n", code=3)
+    assert (trouble.kind, trouble.said) == ("failed", "something new")
+
+
+def test_a_card_that_tells_no_size_has_an_unknown_one():
+    row = "0, GPU-aaaa, NVIDIA GB10, 580.95.05, 0000000F:01:00.0, [N/A], [N/A], [N/A], [N/A], 12.1, [N/A]\n"
+    (card,), trouble = answer(row)
+    assert (card.usable, card.as_dict()["usable"], trouble) == (None, None, None)
+
+
 def test_values_that_a_card_does_not_have_are_no_trouble():
     row = "0, GPU-aaaa, NVIDIA T400, 550.1, 00000000:01:00.0, 1872, [N/A], 2, 1870, [Not Supported], [N/A]\n"
     (card,), trouble = answer(row)

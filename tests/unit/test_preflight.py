@@ -84,6 +84,7 @@ UNIT = "/etc/systemd/system/unit"
 READY = look(
     networks=["bridge", "frontend"],
     system={"arch": "x86_64", "systemd": True},
+    container={"kind": None},
     paths={UNIT: {"exists": True}},
 )
 
@@ -120,11 +121,28 @@ def test_only_what_a_host_lacks_is_made(found, options, parts):
     ],
 )
 def test_the_toolkit_is_brought_where_cards_are_wanted_and_cannot_be_handed_over(hook, cdi, version, parts):
-    engine = {**READY["engine"], "version": version}
-    found = {**READY, "engine": engine, "gpus": {"hook": hook, "cdi": cdi}}
+    engine = {**READY["engine"], "version": version, "runtimes": ["nvidia", "runc"]}
+    found = {**READY, "engine": engine, "gpus": {"hook": hook, "cdi": cdi, "no_cgroups": False}}
     assert lacks(found, UNIT, {}, wants_cards=True) == parts
     assert lacks(found, UNIT, {"manage_gpu": False}, wants_cards=True) == []
     assert lacks(found, UNIT, {}) == []
+
+
+@pytest.mark.parametrize(
+    ("runtimes", "kind", "no_cgroups", "parts"),
+    [
+        (["runc"], None, False, ["gpu"]),
+        (["nvidia", "runc"], None, False, []),
+        (["nvidia", "runc"], "lxc", False, ["gpu"]),
+        (["nvidia", "runc"], "lxc", True, []),
+    ],
+)
+def test_a_toolkit_that_an_aborted_run_left_is_finished(runtimes, kind, no_cgroups, parts):
+    gpus = {"hook": "/usr/bin/nvidia-container-runtime-hook", "cdi": None, "no_cgroups": no_cgroups}
+    engine = {**READY["engine"], "runtimes": runtimes}
+    found = {**READY, "engine": engine, "gpus": gpus, "container": {"kind": kind}}
+    assert lacks(found, UNIT, {}, wants_cards=True) == parts
+    assert lacks(found, UNIT, {"manage_gpu": False}, wants_cards=True) == []
 
 
 def test_a_network_of_a_single_service_is_made_too():
