@@ -52,13 +52,14 @@ def handed_over(look: Mapping[str, Any]) -> bool:
 def ready(look: Mapping[str, Any]) -> bool:
     """Whether roles/host has nothing to do for cards; look: the whole answer of hearth.llm.look.
 
-    A run that was cut off may leave the hook, which looks like all of it. The runtime comes last, with the engine's
-    restart, and inside LXC the toolkit may not write device rules.
+    A run that was cut off may leave a hook that the engine has not taken up. (Where it names the runtime it did once, and
+    the toolkit was updated since.) Inside LXC the toolkit may not write device rules.
     """
     if not handed_over(look) or not look["gpus"]["hook"]:
         return handed_over(look)  # CDI needs nothing of the role
     inside = look["container"]["kind"] is not None
-    return "nvidia" in look["engine"]["runtimes"] and (look["gpus"]["no_cgroups"] or not inside)
+    known = look["gpus"]["taken_up"] or "nvidia" in look["engine"]["runtimes"]
+    return known and (look["gpus"]["no_cgroups"] or not inside)
 
 
 def unreachable(host: str, services: Iterable[Mapping[str, Any]], look: Mapping[str, Any]) -> list[Problem]:

@@ -30,6 +30,8 @@ _CONTAINER_KEYS = (
 _BRIDGE = '{{.Id}} {{with index .Options "com.docker.network.bridge.name"}}{{.}}{{end}}'
 # Without this program beside it an engine cannot hand a card to a container, unless it has a CDI specification.
 HOOK = "nvidia-container-runtime-hook"
+# Written by the engine when it starts.
+ENGINE_PID = "/run/docker.pid"
 # By CDI's own precedence. NVIDIA's service writes the first at each boot; the other is written by hand.
 _CDI = ("/var/run/cdi", "/etc/cdi")
 _TOOLKIT_CONFIG = "/etc/nvidia-container-runtime/config.toml"
@@ -261,9 +263,21 @@ def _gpus(asked: bool) -> dict[str, Any]:
         "cards": [card.as_dict() for card in cards],
         "trouble": trouble.as_dict() if trouble else None,
         "hook": shutil.which(HOOK),
+        "taken_up": taken_up(shutil.which(HOOK)),
         "cdi": cdi_specification(),
         "no_cgroups": no_cgroups(),
     }
+
+
+def taken_up(hook: str | None) -> bool:
+    """Whether the engine started after the toolkit's hook came: it looks for it only then.
+
+    True as well where the engine leaves its mark elsewhere. A newer version of the toolkit is a newer file.
+    """
+    try:
+        return hook is not None and os.stat(hook).st_ctime <= os.stat(ENGINE_PID).st_mtime
+    except OSError:
+        return True
 
 
 def no_cgroups() -> bool:

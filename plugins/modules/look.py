@@ -145,13 +145,13 @@ listening:
             project: traefik}]
 gpus:
   description:
-    - Where C(nvidia-smi), the toolkit's C(hook) and a specification for CDI were found, or null. C(no_cgroups) is
-      whether the toolkit's configuration says so.
+    - Where C(nvidia-smi), the toolkit's C(hook) and a specification for CDI were found, or null. C(taken_up) is
+      whether the engine started after the hook came, C(no_cgroups) whether the toolkit's configuration says so.
     - With O(gpus), C(cards) and C(trouble) as M(hearth.llm.gpu_info) has them.
   returned: always
   type: dict
   sample: {nvidia_smi: /usr/bin/nvidia-smi, hook: /usr/bin/nvidia-container-runtime-hook, cdi: null, cards: [],
-           trouble: null, no_cgroups: false}
+           trouble: null, taken_up: true, no_cgroups: false}
 images:
   description: The local id of each of O(images), null where it is not there.
   returned: always

@@ -15,12 +15,15 @@ ROOT = Path(__file__).resolve().parents[2]
 NOTIFIED = ["Name the containers that a restart of the engine touches", "Restart the engine"]
 
 
-@pytest.mark.parametrize(("runtimes", "restarts"), [(["runc"], True), (["nvidia", "runc"], False)])
+@pytest.mark.parametrize(
+    ("runtimes", "taken_up", "restarts"),
+    [(["runc"], False, True), (["runc"], True, False), (["nvidia", "runc"], False, False)],
+)
 def test_a_toolkit_that_is_there_is_taken_up_by_the_engine_and_not_installed_again(
-    tmp_path, runtimes, restarts
+    tmp_path, runtimes, taken_up, restarts
 ):
     look = {
-        "gpus": {"hook": "/usr/bin/nvidia-container-runtime-hook"},
+        "gpus": {"hook": "/usr/bin/nvidia-container-runtime-hook", "taken_up": taken_up},
         "engine": {"runtimes": runtimes},
         "container": {"kind": None},
         "system": {"arch": "x86_64"},

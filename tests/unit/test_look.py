@@ -254,6 +254,18 @@ def test_whether_the_toolkit_leaves_control_groups_alone(monkeypatch, tmp_path, 
     assert look.no_cgroups() is found
 
 
+def test_whether_the_engine_has_taken_the_toolkit_up(monkeypatch, tmp_path):
+    hook, mark = tmp_path / "hook", tmp_path / "docker.pid"
+    monkeypatch.setattr(look, "ENGINE_PID", str(mark))
+    hook.write_text("")
+    assert look.taken_up(str(hook))  # an engine that leaves no mark
+    mark.write_text("")
+    assert look.taken_up(str(hook))
+    os.utime(mark, (1, 1))
+    assert not look.taken_up(str(hook))
+    assert not look.taken_up(None)
+
+
 def test_the_engines_runtimes_are_told():
     info = Answer(0, json.dumps({"ServerVersion": "26.1.5", "Runtimes": {"runc": {}, "nvidia": {}}}), "")
     assert look.describe_engine(info)["runtimes"] == ["nvidia", "runc"]

@@ -122,23 +122,29 @@ def test_only_what_a_host_lacks_is_made(found, options, parts):
 )
 def test_the_toolkit_is_brought_where_cards_are_wanted_and_cannot_be_handed_over(hook, cdi, version, parts):
     engine = {**READY["engine"], "version": version, "runtimes": ["nvidia", "runc"]}
-    found = {**READY, "engine": engine, "gpus": {"hook": hook, "cdi": cdi, "no_cgroups": False}}
+    found = {
+        **READY,
+        "engine": engine,
+        "gpus": {"hook": hook, "cdi": cdi, "taken_up": True, "no_cgroups": False},
+    }
     assert lacks(found, UNIT, {}, wants_cards=True) == parts
     assert lacks(found, UNIT, {"manage_gpu": False}, wants_cards=True) == []
     assert lacks(found, UNIT, {}) == []
 
 
 @pytest.mark.parametrize(
-    ("runtimes", "kind", "no_cgroups", "parts"),
+    ("runtimes", "taken_up", "kind", "no_cgroups", "parts"),
     [
-        (["runc"], None, False, ["gpu"]),
-        (["nvidia", "runc"], None, False, []),
-        (["nvidia", "runc"], "lxc", False, ["gpu"]),
-        (["nvidia", "runc"], "lxc", True, []),
+        (["runc"], False, None, False, ["gpu"]),
+        (["runc"], True, None, False, []),
+        (["nvidia", "runc"], False, None, False, []),
+        (["nvidia", "runc"], True, "lxc", False, ["gpu"]),
+        (["nvidia", "runc"], True, "lxc", True, []),
     ],
 )
-def test_a_toolkit_that_an_aborted_run_left_is_finished(runtimes, kind, no_cgroups, parts):
-    gpus = {"hook": "/usr/bin/nvidia-container-runtime-hook", "cdi": None, "no_cgroups": no_cgroups}
+def test_a_toolkit_that_an_aborted_run_left_is_finished(runtimes, taken_up, kind, no_cgroups, parts):
+    hook = "/usr/bin/nvidia-container-runtime-hook"
+    gpus = {"hook": hook, "cdi": None, "taken_up": taken_up, "no_cgroups": no_cgroups}
     engine = {**READY["engine"], "runtimes": runtimes}
     found = {**READY, "engine": engine, "gpus": gpus, "container": {"kind": kind}}
     assert lacks(found, UNIT, {}, wants_cards=True) == parts
