@@ -52,7 +52,7 @@ def handed_over(look: Mapping[str, Any]) -> bool:
 def ready(look: Mapping[str, Any]) -> bool:
     """Whether roles/host has nothing to do for cards; look: the whole answer of hearth.llm.look.
 
-    A run that was cut off may leave a hook that the engine has not taken up. (Where it names the runtime it did once, and
+    A run that was cut off may leave a hook that the engine does not know. (Where it names the runtime it once did, and
     the toolkit was updated since.) Inside LXC the toolkit may not write device rules.
     """
     if not handed_over(look) or not look["gpus"]["hook"]:

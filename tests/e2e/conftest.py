@@ -118,12 +118,13 @@ class Platform:
         return done.stdout
 
     def clear(self, host: str) -> None:
-        """Remove what others have deployed on a host, data included: it belongs to secrets of theirs."""
-        self.ssh(
-            host,
-            "docker ps -aq | xargs -r docker rm -f; rm -rf /opt/stacks/* /srv/docker/* /var/backups/hearth",
-        )
+        """Remove what others have deployed on a host, data and backups included: it belongs to secrets of theirs."""
+        timers = "hearth-backup.timer hearth-backup-drill.timer 'hearth-backup-prune@*.timer'"
+        self.ssh(host, f"systemctl disable --now {timers} 2>/dev/null || true")
+        self.ssh(host, "docker ps -aq | xargs -r docker rm -f; rm -rf /opt/stacks/* /srv/docker/*")
         self.ssh(host, "rm -rf /var/lib/hearth/stacks/* /var/lib/hearth/transactions/*")
+        saved = "/etc/hearth/backups /etc/hearth/backup-clients /var/lib/hearth/backups /var/backups/hearth"
+        self.ssh(host, f"rm -rf {saved}")
 
     def cut_off(self, host: str, port: int) -> None:
         """Whatever comes to a port of the host is dropped, in connections that stand, too, until `join`."""

@@ -49,16 +49,6 @@ class People(Platform):
     def lab(self, *arguments: str) -> None:
         subprocess.run([BIN / "python", "-m", "tests.lab", *arguments], cwd=ROOT, check=True)
 
-    def leaves(self, host: str) -> None:
-        """Take everything off a host: it belongs to secrets that others do not have."""
-        units = "hearth-backup.timer hearth-backup-drill.timer 'hearth-backup-prune@*.timer'"
-        self.ssh(host, f"systemctl disable --now {units} 2>/dev/null || true")
-        self.ssh(
-            host,
-            "rm -rf /etc/hearth/backups /etc/hearth/backup-clients /var/lib/hearth/backups /var/backups/hearth",
-        )
-        self.clear(host)
-
     def lose(self, host: str) -> None:
         """A new, bare machine in place of a host; of the old one's disks only its engine's images are left."""
         self.lab("down", host, "--keep-images")
@@ -242,7 +232,7 @@ def platform_of_two(folder: Path) -> Iterator[People]:
     (folder / "hosts.yml").write_text(yaml.safe_dump(inventory()))
     found = People(folder, folder / "ca.crt")
     for host in STACKS:
-        found.leaves(host)
+        found.clear(host)
     found.play("secrets").succeeded()
     found.deploy().succeeded()
     found.trust()
@@ -251,4 +241,4 @@ def platform_of_two(folder: Path) -> Iterator[People]:
             yield found
     finally:
         for host in STACKS:
-            found.leaves(host)
+            found.clear(host)
