@@ -21,9 +21,6 @@ BATCH = 512
 PER_CARD = 457 * 2**20
 # A cache's length is rounded up to a multiple of this, and a context that is proposed is one.
 _STEP = 256
-# Vectors as wide as the embedding that llama.cpp's graph holds for each token of a batch, as Ollama counts them. Of an
-# architecture that is not here Ollama takes a share of the cache for its graph.
-_GRAPH = {"llama": 4, "llama4": 4, "qwen2": 2, "phi2": 4, "command-r": 4, "gemma": 2, "gemma2": 2}
 # Ollama's own engine measures its graph: vectors of each width for each token of a batch, and bytes for each pair of
 # tokens of a batch and of the context; found with qwen3 and gemma3 (docs/models.md).
 _OWN_VECTORS = 3
@@ -34,11 +31,12 @@ _OWN_PAIR = 2.5
 class Fit:
     """How a model fits.
 
-    fits: all of it is on cards. needed: bytes on one card when it is: weights, cache and working. available: bytes that
-    the cards have for it. on_cards: bytes that it takes there, working memory on each card that it needs. spilled:
-    bytes of weights and cache that are the processor's. layers_on_cards: of `layers`, the output counted as one. host:
-    bytes of the host's memory that it takes. cache_type: the one that takes effect. fitting_context: the longest
-    context, for each parallel request, with which all of it would be on the cards; 0 where none would.
+    fits: all of it is on cards. needed: bytes that one card must have for that: weights, cache and working.
+    available: bytes that the cards have for it. on_cards: bytes that it takes there, working memory on each card that
+    it needs. spilled: bytes of weights and cache that are the processor's. layers_on_cards: of `layers`, the output
+    counted as one. host: bytes of the host's memory that it takes. cache_type: the one that takes effect.
+    fitting_context: the longest context, for each parallel request, with which all of it would be on the cards; 0
+    where none would.
     """
 
     fits: bool
@@ -88,11 +86,11 @@ def fit(
     spilled = sum(load.parts) - used
     return Fit(
         fits=placed == len(load.parts),
-        needed=sum(load.parts) + load.whole + extra,
+        needed=sum(load.parts) + load.working + extra,
         available=sum(rooms),
         weights=sum(layer.weights for layer in model.layers) + model.output + extra,
         cache=sum(load.caches),
-        working=load.whole,
+        working=load.working,
         on_cards=used + working + (extra if placed else 0),
         spilled=spilled,
         host=model.input + spilled + (0 if placed else load.whole),
@@ -114,7 +112,9 @@ class _Load:
         # What Ollama cannot measure it leaves room for: one layer more.
         self.spare = 0 if model.own_engine else self.parts[0]
         self.parts.append(model.output)
-        self.whole, self.split = working_memory(model, context, parallel, sum(self.caches))
+        self.whole, split = working_memory(model, context, parallel, sum(self.caches))
+        # Ollama reserves the larger one before it knows which it will be (llm/server.go, llamaServer.Load).
+        self.working = max(self.whole, split)
 
     def place(self, rooms: Sequence[int]) -> tuple[int, int, int]:
         """How many parts find room, their bytes, and those of the working memory beside them.
@@ -123,14 +123,14 @@ class _Load:
         """
         largest = sorted(rooms, reverse=True)
         for count in range(1, len(largest) + 1):
-            found = self._fill(largest[:count], self.parts, self.whole)
+            found = self._fill(largest[:count], self.parts)
             if found[0] == len(self.parts):
                 return found
         # What does not fit is begun from the end, with the output left out: it is the part that is needed least often.
-        return self._fill(largest, self.parts[:-1], max(self.whole, self.split))
+        return self._fill(largest, self.parts[:-1])
 
-    def _fill(self, rooms: Sequence[int], parts: Sequence[int], working: int) -> tuple[int, int, int]:
-        left = [room - working - self.spare for room in rooms]
+    def _fill(self, rooms: Sequence[int], parts: Sequence[int]) -> tuple[int, int, int]:
+        left = [room - self.working - self.spare for room in rooms]
         placed, used, cards = 0, 0, set()
         index = 0
         for part in reversed(parts):
@@ -141,7 +141,7 @@ class _Load:
             left[index] -= part
             placed, used = placed + 1, used + part
             cards.add(index)
-        return placed, used, working * len(cards)
+        return placed, used, self.working * len(cards)
 
 
 def layer_cache(layer: Layer, context: int, parallel: int, cache_type: str) -> int:
@@ -165,16 +165,52 @@ def working_memory(model: Shape, context: int, parallel: int, cache: int) -> tup
         scores = 0 if model.flash else 4 * batch * tokens * model.heads
         whole = vectors + int(_OWN_PAIR * batch * tokens) + scores + 4 * parallel * model.vocabulary
         return whole, whole
-    words = 4 * batch * (model.embedding + model.vocabulary)
-    if model.architecture not in _GRAPH:
+    whole, split = _graph(model, batch, tokens)
+    if not whole:
         guess = model.heads // max(model.kv_heads, 1) * cache // 6
         return guess, guess
-    width = _GRAPH[model.architecture] * model.embedding
-    if model.architecture.startswith("gemma"):
-        width += 2 * model.key * model.heads
-    whole = max(words, 4 * batch * (1 + width + tokens * (1 + model.heads)))
-    # The output stays with the processor, and its weights are unpacked for a batch.
-    return whole, max(whole, words + model.embedding * model.vocabulary * 105 // 128)
+    return whole, split
+
+
+def _graph(model: Shape, batch: int, tokens: int) -> tuple[int, int]:
+    """Bytes of llama.cpp's graph as Ollama counts it, term by term (GraphSize): with all of a model, and with a part.
+
+    Nothing for an architecture that it has no terms for.
+    """
+    wide, heads, keys = model.embedding, model.heads, model.key * model.heads
+    scores = tokens * (1 + heads)
+    words = 4 * batch * (wide + model.vocabulary)
+    # In part, the output stays with the processor, and its weights are unpacked for a batch.
+    unpacked = words + wide * model.vocabulary * 105 // 128
+    whole = split = 0
+    if model.architecture == "llama":
+        whole = 4 * batch * (1 + 4 * wide + scores)
+        kept = wide // max(heads, 1) * model.kv_heads
+        split = 4 * batch * (1 + wide + max(tokens, wide)) + wide * wide * 9 // 16
+        split = 4 * batch * wide + max(unpacked, split + 4 * tokens * (batch * heads + kept))
+        if model.gate:
+            experts = 2 * model.feed_forward + model.kv_heads + wide + tokens + kept
+            split = 4 * (tokens * batch * heads + tokens * kept + batch * 1024 + kept * batch)
+            return max(words, whole), max(3 * model.gate + 4 * batch * experts, split)
+    elif model.architecture == "qwen2":
+        whole = 4 * batch * (1 + 2 * wide + scores)
+        split = max(unpacked, whole + 4 * wide * (1 + tokens))
+    elif model.architecture in ("gemma", "gemma2"):
+        whole = 4 * batch * (2 + 2 * wide + 2 * keys + scores)
+        split = max(unpacked, whole - 4 * batch + 32 * model.key * tokens + wide * keys * 9 // 16)
+    elif model.architecture == "command-r":
+        whole = 4 * batch * (2 + 4 * wide + scores)
+        split = 4 * batch * (1 + 2 * wide + scores) + 4 * wide * tokens + wide * wide * 9 // 16
+        split = max(unpacked, split)
+    elif model.architecture == "phi2":
+        whole = 4 * batch * (1 + 4 * wide + scores)
+        split = max(unpacked + 4 * batch * wide, 4 * batch * (2 + 3 * wide + scores))
+    elif model.architecture == "stablelm":
+        whole = 4 * batch * (2 + 3 * wide + scores)
+        return whole, max(words + 4 * batch * wide, whole)
+    else:
+        return 0, 0
+    return max(words, whole), split
 
 
 def _fitting_context(model: Shape, rooms: Sequence[int], parallel: int, cache_type: str) -> int:

@@ -75,6 +75,7 @@ class Shape:
     layers: tuple[Layer, ...]
     output: int
     input: int
+    gate: int = 0
 
 
 def shape(header: Header) -> Shape:
@@ -115,6 +116,7 @@ def shape(header: Header) -> Shape:
         layers=layers,
         output=output,
         input=input_,
+        gate=header.tensors.get("blk.0.ffn_gate_exps.weight", 0),
     )
 
 

@@ -74,15 +74,15 @@ models:
     - One for each model. Sizes in bytes.
     - C(source) is where the knowledge is from, C(file), C(installed), C(registry), or C(manifest) where only the size
       of the weights is known.
-    - C(needed) is what it takes on one card with all of it, C(spilled) what would be the processor's,
+    - C(needed) is what one card must have for all of it, C(spilled) what would be the processor's,
       C(fitting_context) the longest context with which all of it would be on the cards.
   returned: success
   type: list
   elements: dict
-  sample: [{model: "qwen2.5-coder:14b", source: registry, fits: true, message: fits, remedy: "", needed: 10870587392,
-            available: 16193159168, weights: 8544198656, cache: 1610612736, working: 715776000, on_cards: 10870587392,
+  sample: [{model: "qwen2.5-coder:14b", source: registry, fits: true, message: fits, remedy: "", needed: 11115393024,
+            available: 16193159168, weights: 8544198656, cache: 1610612736, working: 960581632, on_cards: 11115393024,
             spilled: 0, host: 437944320, layers: 49, layers_on_cards: 49, cache_type: f16, context: 8192, parallel: 1,
-            fitting_context: 26112}]
+            fitting_context: 24320}]
 """
 
 import re

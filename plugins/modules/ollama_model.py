@@ -100,7 +100,7 @@ EXAMPLES = r"""
       - qwen2.5-coder:14b
       - {name: nomic-embed-text, kind: embedding}
       - {name: qwen2.5:0.5b, digest: a8b0c5157701}
-      - {name: coder-long, from: qwen2.5-coder:14b, parameters: {num_ctx: 32768}}
+      - {name: coder-long, from: qwen2.5-coder:14b, parameters: {num_ctx: 24320}}
       - {name: tiny, from: http://box.lan:5050/library/tiny:latest, about: "random weights: its words mean nothing"}
       - {name: house, source: gguf, path: models/house.gguf, modelfile: models/house.Modelfile}
       - {name: llama2, state: absent}

@@ -99,13 +99,13 @@ def test_only_the_head_of_the_file_is_fetched(models, registry, monkeypatch):
 def test_a_models_own_context_wins(models):
     wanted = model({"name": "long", "from": "qwen2.5-coder:14b", "parameters": {"num_ctx": 32768}})
     row = weigh(wanted, [CARD], Settings(8192), models)
-    assert (row["fits"], row["context"], row["fitting_context"]) == (False, 32768, 25600)
+    assert (row["fits"], row["context"], row["fitting_context"]) == (False, 32768, 24064)
     assert row["message"] == (
-        "needs 16.6 GiB with 32768 tokens of context, the card has 15.0 GiB for it: "
-        "6 of 49 layers (2.0 GiB) would run on the processor"
+        "needs 17.3 GiB with 32768 tokens of context, the card has 15.0 GiB for it: "
+        "8 of 49 layers (2.6 GiB) would run on the processor"
     )
     assert row["remedy"].startswith(
-        "a context of 25600 fits (num_ctx in its parameters); or accept it: spill: true"
+        "a context of 24064 fits (num_ctx in its parameters); or accept it: spill: true"
     )
 
 
