@@ -85,6 +85,8 @@ attributes:
     support: full
 notes:
   - Needs Docker on the host unless O(url) is given.
+  - C(from) may name a model that the same list makes. That one is made first, never pulled, and what is made from it is
+    made anew with it. A C(from) that names another model than before is noticed while that model is there.
   - What Ollama cannot tell is not noticed. A template that is taken out of a Modelfile, and a parameter that is no
     longer set for a model made of another one, stay until the model is removed and made again.
 """
@@ -232,11 +234,18 @@ def _look(client: ollama.Client, wanted: dict[str, dict[str, Any]], timeout: int
             if time.monotonic() >= until:
                 raise
             time.sleep(0.5)
-    shown = {
-        name: client.show(name)
-        for name, model in wanted.items()
-        if model["state"] == "present" and ollama.is_made(model) and canonical(name).lower() in installed
+    made = {
+        name: model for name, model in wanted.items() if model["state"] == "present" and ollama.is_made(model)
     }
+    shown = {}
+    for name in {*made, *map(ollama.base_of, made.values())}:
+        if name and canonical(name).lower() in installed:
+            try:
+                shown[name] = client.show(name)
+            except ollama.OllamaError as error:
+                if not error.status:
+                    raise
+                # Damaged, as a file of its that is not there: the others can still be had.
     return ollama.steps(list(wanted.values()), installed, shown)
 
 
