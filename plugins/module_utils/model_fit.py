@@ -17,6 +17,13 @@ from .model_shape import Layer, Shape
 CACHE_TYPES: Mapping[str, float] = {"f16": 2.0, "q8_0": 34 / 32, "q4_0": 18 / 32}
 # Tokens of a prompt that are worked on together.
 BATCH = 512
+# One request at a time, whatever OLLAMA_NUM_PARALLEL says, as for models that make vectors (server/sched.go, load).
+_ONE_REQUEST = {
+    "mllama", "qwen3vl", "qwen3vlmoe", "qwen35", "qwen35moe", "qwen3next", "lfm2", "lfm2moe", "nemotron_h",
+    "nemotron_h_moe", "nemotron_h_omni",
+}  # fmt: skip
+# What a model that sees gets at least (server/sched.go, GetRunner).
+_LEAST_FOR_IMAGES = 2048
 # Ollama leaves so much of each card to CUDA's own structures.
 PER_CARD = 457 * 2**20
 # A cache's length is rounded up to a multiple of this, and a context that is proposed is one.
@@ -66,21 +73,27 @@ def fit(
     parallel: int = 1,
     cache_type: str = "f16",
     extra: int = 0,
+    batch: int = BATCH,
 ) -> Fit:
     """How the model fits on cards with so many free bytes each; without cards all of it is the processor's.
 
     context: tokens for each of `parallel` requests. extra: bytes of what comes with the model on the first card (a
-    vision projector). Raises ValueError for an unknown cache type, a context or a number of requests below 1.
+    vision projector). batch: tokens of a prompt that are worked on together. Raises ValueError for an unknown cache
+    type, a context or a number of requests below 1.
     """
     if cache_type not in CACHE_TYPES:
         raise ValueError(f"cache type {cache_type!r}: expected one of {', '.join(CACHE_TYPES)}")
     if context < 1 or parallel < 1:
         raise ValueError(f"a context of {context} for {parallel} requests: expected both to be 1 or more")
+    if model.embeds or model.architecture in _ONE_REQUEST:
+        parallel = 1
+    if model.sees:
+        context = max(context, _LEAST_FOR_IMAGES)
     if model.trained_context:
         context = min(context, model.trained_context)
     if not model.flash:
         cache_type = "f16"  # Ollama takes the other ones only with flash attention
-    load = _Load(model, context, parallel, cache_type)
+    load = _Load(model, context, parallel, cache_type, batch)
     rooms = [max(0, card - PER_CARD - (extra if index == 0 else 0)) for index, card in enumerate(cards)]
     placed, used, working = load.place(rooms)
     spilled = sum(load.parts) - used
@@ -99,20 +112,20 @@ def fit(
         cache_type=cache_type,
         context=context,
         parallel=parallel,
-        fitting_context=_fitting_context(model, rooms, parallel, cache_type),
+        fitting_context=_fitting_context(model, rooms, parallel, cache_type, batch),
     )
 
 
 class _Load:
     """What loading a model with one context asks for."""
 
-    def __init__(self, model: Shape, context: int, parallel: int, cache_type: str) -> None:
-        self.caches = [layer_cache(layer, context, parallel, cache_type) for layer in model.layers]
+    def __init__(self, model: Shape, context: int, parallel: int, cache_type: str, batch: int) -> None:
+        self.caches = [layer_cache(layer, context, parallel, cache_type, batch) for layer in model.layers]
         self.parts = [layer.weights + cache for layer, cache in zip(model.layers, self.caches, strict=True)]
         # What Ollama cannot measure it leaves room for: one layer more.
         self.spare = 0 if model.own_engine else self.parts[0]
         self.parts.append(model.output)
-        self.whole, split = working_memory(model, context, parallel, sum(self.caches))
+        self.whole, split = working_memory(model, context, parallel, sum(self.caches), batch)
         # Ollama reserves the larger one before it knows which it will be (llm/server.go, llamaServer.Load).
         self.working = max(self.whole, split)
 
@@ -144,21 +157,23 @@ class _Load:
         return placed, used, self.working * len(cards)
 
 
-def layer_cache(layer: Layer, context: int, parallel: int, cache_type: str) -> int:
+def layer_cache(layer: Layer, context: int, parallel: int, cache_type: str, batch: int = BATCH) -> int:
     """Bytes of one layer's keys and values, or of its state, for so many requests."""
     tokens = parallel * context
     if layer.window:
         # With more than one request each keeps the token before its window, too.
         kept = layer.window + (1 if parallel > 1 else 0)
         if kept < context:
-            tokens = parallel * kept + min(BATCH, context)
+            tokens = parallel * kept + min(batch, context)
     tokens = -(-tokens // _STEP) * _STEP
     return int(tokens * layer.cache * CACHE_TYPES[cache_type]) + layer.state * parallel
 
 
-def working_memory(model: Shape, context: int, parallel: int, cache: int) -> tuple[int, int]:
+def working_memory(
+    model: Shape, context: int, parallel: int, cache: int, batch: int = BATCH
+) -> tuple[int, int]:
     """Bytes that working on a batch takes on a card: where all of the model is on it, and where a part is."""
-    batch = context if model.embeds and not model.own_engine else min(BATCH, context)
+    batch = context if model.embeds and not model.own_engine else min(batch, context)
     tokens = context * parallel
     if model.own_engine:
         vectors = 4 * batch * _OWN_VECTORS * (model.embedding + model.feed_forward)
@@ -213,9 +228,9 @@ def _graph(model: Shape, batch: int, tokens: int) -> tuple[int, int]:
     return max(words, whole), split
 
 
-def _fitting_context(model: Shape, rooms: Sequence[int], parallel: int, cache_type: str) -> int:
+def _fitting_context(model: Shape, rooms: Sequence[int], parallel: int, cache_type: str, batch: int) -> int:
     def fits(context: int) -> bool:
-        load = _Load(model, context, parallel, cache_type)
+        load = _Load(model, context, parallel, cache_type, batch)
         return load.place(rooms)[0] == len(load.parts)
 
     low, high = 0, (model.trained_context or 1 << 20) // _STEP

@@ -188,9 +188,13 @@ class Work:
         blob = model["blob"]
         if self.client.has_blob(blob):
             return
-        if blob not in self.files:
-            raise OllamaError(f"the file sha256:{blob[:12]} is not on this host")
         self._room(model["size"])
+        if blob not in self.files:
+            free = free_bytes(self.models_dir) or 0
+            raise OllamaError(
+                f"its file of {model['size'] / 1e9:.1f} GB was not sent: it can be here twice while Ollama takes it "
+                f"in, {free / 1e9:.1f} GB free in {self.models_dir}"
+            )
         self.client.upload(
             blob, self.files[blob], lambda done: self.journal.amount(model["name"], done, model["size"])
         )

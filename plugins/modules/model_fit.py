@@ -14,13 +14,16 @@ description:
     processor, and which context would fit.
   - Reads the header of the model's file. Where Ollama has the model, from its directory, else from the registry. Only
     the header is fetched (some MB), before anything of the weights is pulled.
-  - Each model is weighed for itself. What runs beside it is not subtracted.
+  - Each model is weighed for itself. What runs beside it is not subtracted. What a model that sees needs to work on an
+    image is not counted, and said so.
 author: The Hearth authors (@hearth)
 options:
   models:
     description:
-      - Models as M(hearth.llm.ollama_model) takes them. C(num_ctx) among a model's C(parameters) replaces O(context).
-      - The C(path) of a GGUF is one on this host.
+      - Models as M(hearth.llm.ollama_model) takes them. C(num_ctx) and C(num_batch) among a model's C(parameters) or in
+        its C(modelfile) replace O(context) and Ollama's batch of 512 tokens. So do those that the registry's model sets
+        itself, where the list says nothing.
+      - The C(path) of a GGUF or of a Modelfile is one on this host.
     type: list
     elements: raw
     required: true
@@ -34,7 +37,8 @@ options:
     type: int
     default: 8192
   parallel:
-    description: Requests at the same time, as Ollama's C(OLLAMA_NUM_PARALLEL).
+    description:
+      - Requests at the same time, as Ollama's C(OLLAMA_NUM_PARALLEL). Models that take only one are weighed with one.
     type: int
     default: 1
   cache_type:

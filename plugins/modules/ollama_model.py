@@ -200,6 +200,9 @@ def _present(module: AnsibleModule, directory: Path) -> dict[str, Any]:
     if not steps or module.check_mode:
         return _planned(steps)
     missing = _missing(client, wanted, steps, options["files"])
+    # With removals to come nobody knows yet how much room there will be.
+    if all(step["do"] != ["delete"] for step in steps):
+        missing = _with_room(missing, wanted, models_dir, directory)
     if missing:
         return {**_planned(steps), "missing": missing}
     files = _take_in(directory, options["files"])
@@ -258,6 +261,24 @@ def _missing(
     """sha256 of the GGUF files that must come from the controller."""
     blobs = {wanted[step["model"]].get("blob") for step in steps if step["do"] == ["create"]} - {None, *files}
     return sorted(blob for blob in blobs if not client.has_blob(blob))
+
+
+def _with_room(
+    missing: list[str], wanted: dict[str, dict[str, Any]], models_dir: str | None, directory: Path
+) -> list[str]:
+    """Those of the files that this host has room for; the job says of the others that they could not be had."""
+    sizes = {model["blob"]: model["size"] for model in wanted.values() if model.get("blob")}
+    free, found = ollama.free_bytes(models_dir), []
+    if free is None or models_dir is None:
+        return missing
+    # Where the job's files lie on the same disk, each is there twice while Ollama takes it in.
+    there = next(path for path in (directory, *directory.parents) if path.exists())
+    times = 2 if there.stat().st_dev == Path(models_dir).stat().st_dev else 1
+    for blob in missing:
+        if times * sizes[blob] <= free:
+            free -= times * sizes[blob]
+            found.append(blob)
+    return found
 
 
 def _take_in(directory: Path, files: dict[str, str]) -> dict[str, str]:

@@ -16,6 +16,7 @@ from ansible_collections.hearth.llm.plugins.module_utils.model_shape import Shap
 MIB, GIB = 2**20, 2**30
 # A 16 GB card, empty: an RTX 5060 Ti's 16311 MiB without what the driver keeps.
 CARD = 15900 * MIB
+LLAMA = {"general.architecture": "llama", "llama.embedding_length": 64}
 MODELS = (
     "qwen25_14b",
     "llama31_8b",
@@ -25,6 +26,10 @@ MODELS = (
     "gptoss_20b",
     "qwen3next_80b",
 )
+
+
+def of(data: bytes) -> Shape:
+    return shape(read_header(io.BytesIO(data)))
 
 
 @functools.cache
@@ -144,6 +149,53 @@ def test_two_cards_carry_what_one_cannot():
     assert not fit(model("mixtral_8x7b"), [24 * GIB], 4096).fits
 
 
+@pytest.mark.parametrize("architecture", ["qwen3next", "nemotron_h", "lfm2", "qwen3vl"])
+def test_some_models_take_one_request_at_a_time(architecture):
+    only = of(gguf_files.transformer(architecture, 4, 64, 4, 4, 128, 300))
+    assert fit(only, [CARD], 4096, 4) == fit(only, [CARD], 4096, 1)
+    assert fit(only, [CARD], 4096, 4).parallel == 1
+
+
+def test_a_model_that_makes_vectors_takes_one_request_and_some_keep_nothing():
+    def embeds(architecture):
+        more = {"pooling_type": 2}
+        return of(gguf_files.transformer(architecture, 4, 64, 4, 4, 128, 300, more=more))
+
+    assert fit(embeds("qwen2"), [CARD], 4096, 4) == fit(embeds("qwen2"), [CARD], 4096, 1)
+    assert fit(embeds("qwen2"), [CARD], 4096).cache > 0
+    assert [fit(embeds(name), [CARD], 4096).cache for name in ("bert", "nomic-bert")] == [0, 0]
+
+
+def test_blocks_of_nemotron_that_are_only_a_width_keep_nothing():
+    kinds = "M-M*-M"
+    more = {
+        "attention.head_count_kv": [8 if kind == "*" else 0 for kind in kinds],
+        "feed_forward_length": [128 if kind == "-" else 0 for kind in kinds],
+        "ssm.conv_kernel": 4,
+        "ssm.inner_size": 128,
+        "ssm.state_size": 16,
+        "ssm.group_count": 2,
+    }
+    layers = of(gguf_files.transformer("nemotron_h", 6, 64, 8, 8, 128, 300, more=more)).layers
+    assert "".join("*" if layer.cache else "M" if layer.state else "-" for layer in layers) == kinds
+
+
+def test_a_larger_batch_takes_more():
+    small, large = (fit(model("llama31_8b"), [CARD], 8192, batch=batch) for batch in (512, 2048))
+    assert large.working > 3 * small.working
+    assert (
+        fit(model("gemma3_12b"), [CARD], 8192, batch=1024).cache
+        > fit(model("gemma3_12b"), [CARD], 8192).cache
+    )
+
+
+def test_a_model_that_sees_has_at_least_2048_tokens():
+    sees = of(gguf_files.transformer("qwen25vl", 4, 64, 4, 4, 128, 300, more={"vision.block_count": 2}))
+    assert sees.sees
+    assert fit(sees, [CARD], 512).context == 2048
+    assert not model("gemma3_12b").sees
+
+
 def test_without_a_card_everything_is_in_the_hosts_memory():
     found = fit(model("llama31_8b"), [], 8192)
     assert (found.fits, found.on_cards, found.layers_on_cards, found.fitting_context) == (False, 0, 0, 0)
@@ -179,6 +231,11 @@ def test_a_context_of_nothing_is_refused(context, parallel):
         (
             gguf_files.transformer("x", 4, 64, 1, 1, 64, 8, more={"attention.head_count_kv": [1, 2]}),
             "no list of 4 numbers",
+        ),
+        (gguf_files.gguf({**LLAMA, "llama.block_count": 2**32 - 1}, [("blk.0.w", (64,), 0)]), "4096 at most"),
+        (
+            gguf_files.gguf({**LLAMA, "llama.block_count": 1}, [("blk." + "9" * 5000, (64,), 0)]),
+            "damaged: a tensor",
         ),
     ],
 )

@@ -16,6 +16,7 @@ from ansible_collections.hearth.llm.plugins.module_utils.ollama_work import Work
 from ansible_collections.hearth.llm.plugins.modules import ollama_model
 
 BLOB = "a" * 64
+COLLECTION = "ansible_collections.hearth.llm.plugins"
 
 
 def wanted(item):
@@ -339,6 +340,26 @@ def test_a_model_without_its_base_is_not_made_from_what_the_registry_has(server)
     )
     assert found["refused"][0]["message"] == "its base house:latest is not there"
     assert "mend that model first" in found["refused"][0]["remedy"]
+
+
+def test_a_file_that_cannot_fit_is_not_asked_for(server, tmp_path, monkeypatch):
+    files = [
+        {**wanted({"name": name, "source": "gguf", "path": "a.gguf"}), "blob": name * 64, "size": size}
+        for name, size in (("a", 60), ("b", 30), ("c", 20))
+    ]
+    models = {model["name"]: model for model in files}
+    missing = [model["blob"] for model in files]
+    for module in ("ollama", "ollama_work"):
+        monkeypatch.setattr(f"{COLLECTION}.module_utils.{module}.free_bytes", lambda _path: 100)
+    jobs = tmp_path / "state" / "jobs"
+    # On one disk a file is there twice while Ollama takes it in.
+    assert ollama_model._with_room(missing, models, str(tmp_path), jobs) == ["b" * 64, "c" * 64]
+    assert ollama_model._with_room(missing, models, None, jobs) == missing
+    server.answers = {f"/api/blobs/sha256:{'a' * 64}": (404, "")}
+    task = Work(server.client, models, files={}, models_dir="/srv", journal=Journal())
+    (refused,) = task.run([{"model": "a", "do": ["create"]}])["refused"]
+    assert "was not sent" in refused["message"]
+    assert "make room" in refused["remedy"]
 
 
 def test_a_copy_is_a_change(server):
