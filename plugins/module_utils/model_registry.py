@@ -22,6 +22,8 @@ _KIND = "application/vnd.ollama.image."
 _DEFAULT_HOST, _DEFAULT_SPACE = "registry.ollama.ai", "library"
 # Also what a registry that answers nothing costs a deploy.
 _PATIENCE = 10.0
+# A few numbers and words to stop at.
+_MOST_PARAMS = 1 << 16
 
 
 class Unknown(Exception):
@@ -109,6 +111,32 @@ def header_on_disk(directory: Path, blob: Blob) -> Header:
             return read_header(file, blob.size)
     except OSError as error:
         raise Unknown(f"the model's file cannot be read ({error})") from error
+
+
+def params(reference: str, blob: Blob, timeout: float = _PATIENCE) -> dict[str, Any]:
+    """What a registry's model sets itself (num_ctx, …). Raises Unknown."""
+    url = Reference.of(reference).url(f"blobs/sha256:{blob.digest}")
+    try:
+        with urllib.request.build_opener().open(url, timeout=timeout) as response:
+            return _read_params(response.read(_MOST_PARAMS))
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise Unknown(f"what {reference} sets cannot be had ({error})") from error
+
+
+def params_on_disk(directory: Path, blob: Blob) -> dict[str, Any]:
+    """What a model that Ollama has sets itself. Raises Unknown."""
+    try:
+        with open(directory / "models" / "blobs" / f"sha256-{blob.digest}", "rb") as file:
+            return _read_params(file.read(_MOST_PARAMS))
+    except (OSError, ValueError) as error:
+        raise Unknown(f"what the model sets cannot be read ({error})") from error
+
+
+def _read_params(text: bytes) -> dict[str, Any]:
+    found = json.loads(text)
+    if not isinstance(found, dict):
+        raise ValueError("no dictionary")
+    return found
 
 
 def of_kind(found: Iterable[Blob], *kinds: str) -> list[Blob]:

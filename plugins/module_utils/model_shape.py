@@ -35,6 +35,13 @@ _NO_FLASH = {"gemma2"}
 _ALWAYS_FLASH = {"qwen35", "qwen35moe", "qwen3next"}
 # What turns words into vectors is looked up by the processor.
 _INPUT = ("token_embd", "position_embd", "token_embd_norm", "token_norm_embd", "token_types")
+# They read all of a text at once and keep nothing of it.
+_NO_CACHE = {"bert", "nomic-bert"}
+# A block of theirs is one of three: attention, a state, or only a width to go through, which keeps nothing.
+_SPLIT_BLOCKS = {"nemotron_h", "nemotron_h_moe"}
+# More than any model has: beyond it the number is damage.
+_MOST_LAYERS = 4096
+_MOST_DIGITS = 6
 # Ollama's engine keeps this many earlier states of a recurrent layer beside the one in use.
 _CHECKPOINTS = 24
 
@@ -58,7 +65,8 @@ class Shape:
     feed_forward: width of a layer's inside, of all experts that work on a token together. output: bytes beside the
     layers that a card needs too. input: bytes that always stay in the host's memory. heads, kv_heads: of attention, the
     most and the fewest of a layer; key: elements of one key. flash: whether attention can work in pieces, which a cache
-    of another type than f16 needs. own_engine: see _OWN_ENGINE. embeds: makes vectors.
+    of another type than f16 needs. own_engine: see _OWN_ENGINE. embeds: makes vectors. sees:
+    takes images, with a part of its own. gate: bytes of the first layer's gates of all experts, 0 without experts.
     """
 
     architecture: str
@@ -75,6 +83,8 @@ class Shape:
     layers: tuple[Layer, ...]
     output: int
     input: int
+    sees: bool = False
+    gate: int = 0
 
 
 def shape(header: Header) -> Shape:
@@ -82,6 +92,10 @@ def shape(header: Header) -> Shape:
     count, embedding = _number(header, "block_count"), _number(header, "embedding_length")
     if not count or not embedding:
         raise GgufError(f"no language model: {header.architecture or 'its header'} has no layers")
+    if count > _MOST_LAYERS:
+        raise GgufError(
+            f"damaged: {header.architecture}.block_count is {count}, expected {_MOST_LAYERS} at most"
+        )
     heads = _each(header, "attention.head_count", count, 1)
     kv_heads = _each(header, "attention.head_count_kv", count, 1)
     fewest = min(heads)
@@ -93,10 +107,13 @@ def shape(header: Header) -> Shape:
     windows, state = _windows(header, count), _state(header, own_engine)
     # From here on layers look into an earlier one's cache.
     keeping = count - _number(header, "attention.shared_kv_layers", 0)
+    if header.architecture in _NO_CACHE:
+        keeping = 0
+    through = _through(header, count)
     layers = tuple(
         Layer(weights[index], kv_heads[index] * (key + value) if index < keeping else 0, windows[index])
-        if heads[index] and kv_heads[index]
-        else Layer(weights[index], state=state)
+        if heads[index] and kv_heads[index] and not through[index]
+        else Layer(weights[index], state=0 if through[index] else state)
         for index in range(count)
     )
     embeds = f"{header.architecture}.pooling_type" in header.settings
@@ -115,6 +132,9 @@ def shape(header: Header) -> Shape:
         layers=layers,
         output=output,
         input=input_,
+        sees="v" in {name.partition(".")[0] for name in header.tensors}
+        or bool(header.own("vision.block_count")),
+        gate=header.tensors.get("blk.0.ffn_gate_exps.weight", 0),
     )
 
 
@@ -124,6 +144,8 @@ def _weights(header: Header, count: int) -> tuple[list[int], int, int]:
     for name, size in header.tensors.items():
         part, _dot, rest = name.partition(".")
         number = rest.partition(".")[0]
+        if part == "blk" and len(number) > _MOST_DIGITS:
+            raise GgufError(f"damaged: a tensor is called {name[:80]!r}")
         if part == "blk" and number.isdecimal() and int(number) < count:
             layers[int(number)] += size
         elif part in _INPUT:
@@ -148,6 +170,13 @@ def _windows(header: Header, count: int) -> list[int]:
         return [window if item else 0 for item in listed]
     period, local = _WINDOWED[header.architecture]
     return [window if index % period in local else 0 for index in range(count)]
+
+
+def _through(header: Header, count: int) -> Sequence[bool]:
+    """The blocks that keep nothing."""
+    if header.architecture not in _SPLIT_BLOCKS or not isinstance(header.own("feed_forward_length"), list):
+        return [False] * count
+    return [width > 0 for width in _each(header, "feed_forward_length", count, 0)]
 
 
 def _state(header: Header, own_engine: bool) -> int:

@@ -8,15 +8,16 @@ weights is known). fits is null where nobody can tell.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from . import model_registry as registry
 from .gguf import GgufError, Header
-from .model_fit import PER_CARD, Fit, fit
+from .model_fit import BATCH, PER_CARD, Fit, fit
 from .model_shape import shape
+from .ollama_modelfile import ModelfileError, definition
 
 _GIB = 2**30
 
@@ -33,34 +34,63 @@ class Settings:
 def weigh(
     model: Mapping[str, Any], cards: Sequence[int], settings: Settings, directory: Path | None = None
 ) -> dict[str, Any]:
-    """One model's row. model: as models.Model; cards: free bytes of each; directory: behind Ollama's /root/.ollama."""
-    own_context = (model.get("parameters") or {}).get("num_ctx")
-    context = own_context if isinstance(own_context, int) and own_context > 0 else settings.context
+    """One model's row.
+
+    model: as models.Model, its files' paths on this machine; cards: free bytes of each; directory: behind Ollama's
+    /root/.ollama. What the model says of context and batch wins over what the registry's says, and that over settings.
+    """
     try:
-        header, extra, source = _find(model, directory)
-    except (registry.Unknown, GgufError, OSError) as error:
+        asked = _asked(model)
+        header, extra, source, given = _find(model, directory)
+    except (registry.Unknown, GgufError, ModelfileError, OSError, UnicodeError) as error:
         return _row(model, "", None, f"nothing is known of its size: {error}", _tell_nothing(model))
     if header is None:
         return _by_weights_alone(model, extra, cards)
+    context, batch = (
+        next((item[key] for item in (asked, given) if _counts(item.get(key))), otherwise)
+        for key, otherwise in (("num_ctx", settings.context), ("num_batch", BATCH))
+    )
     try:
-        found = fit(shape(header), cards, context, settings.parallel, settings.cache_type, extra)
+        of = shape(header)
+        found = fit(of, cards, context, settings.parallel, settings.cache_type, extra, batch)
     except GgufError as error:
         return _row(model, source, None, f"nothing is known of its size: {error}", _tell_nothing(model))
     message, remedy = ("fits", "") if found.fits else describe(found, len(cards))
+    if of.sees:
+        message += "; working on an image takes more, which is not counted"
     return {**_row(model, source, found.fits, message, remedy), **found.as_dict()}
 
 
-def _find(model: Mapping[str, Any], directory: Path | None) -> tuple[Header | None, int, str]:
-    """Its header, bytes of what comes with it, and where that is from. Without a header: the weights' bytes."""
+def _asked(model: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters that a model is to have, typed, those of its Modelfile included."""
+    text = model.get("modelfile") or ""
+    if text and "\n" not in text:
+        text = Path(text).read_text(encoding="utf-8")
+    found: dict[str, Any] = definition(text, model.get("parameters") or {}).get("parameters", {})
+    return found
+
+
+def _counts(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _find(
+    model: Mapping[str, Any], directory: Path | None
+) -> tuple[Header | None, int, str, Mapping[str, Any]]:
+    """Its header, bytes of what comes with it, where that is from, and what the registry's model sets itself.
+
+    Without a header: the weights' bytes.
+    """
     if model.get("source") == "gguf":
-        return registry.file_header(str(model["path"])), 0, "file"
+        return registry.file_header(str(model["path"])), 0, "file", {}
     reference = str(model.get("reference") or model["name"])
     if directory is not None:
         try:
             found = registry.blobs_on_disk(directory, reference)
             weights = registry.of_kind(found, "model")
             if weights:
-                return registry.header_on_disk(directory, weights[0]), _beside(found), "installed"
+                given = _given(found, lambda blob: registry.params_on_disk(directory, blob))
+                return registry.header_on_disk(directory, weights[0]), _beside(found), "installed", given
         except registry.Unknown:
             pass  # not there yet
     found = registry.blobs(reference)
@@ -68,9 +98,17 @@ def _find(model: Mapping[str, Any], directory: Path | None) -> tuple[Header | No
     if not weights:
         raise registry.Unknown(f"{reference} has no weights")
     try:
-        return registry.header(reference, weights[0]), _beside(found), "registry"
+        given = _given(found, lambda blob: registry.params(reference, blob))
+        return registry.header(reference, weights[0]), _beside(found), "registry", given
     except registry.Unknown:
-        return None, weights[0].size + _beside(found), "manifest"
+        return None, weights[0].size + _beside(found), "manifest", {}
+
+
+def _given(found: Sequence[registry.Blob], read: Callable[[registry.Blob], dict[str, Any]]) -> dict[str, Any]:
+    given: dict[str, Any] = {}
+    for blob in registry.of_kind(found, "params"):
+        given.update(read(blob))
+    return given
 
 
 def _beside(found: Sequence[registry.Blob]) -> int:

@@ -29,19 +29,9 @@ _SILENCE = 1800.0
 _GENERATION = 600.0
 _LEAST_TOKENS = 8
 _CHUNK = 1 << 20
-_TRANSIENT = (
-    "max retries exceeded",
-    "connection reset",
-    "connection refused",
-    "timeout",
-    "unexpected eof",
-    "broke off",
-    "temporary failure",
-    "server misbehaving",
-    " 502",
-    " 503",
-    "502:",
-    "503:",
+_TRANSIENT = re.compile(
+    r"max retries exceeded|connection re(?:set|fused)|timeout|timed out|\beof\b|broke off|broken pipe|unreachable|"
+    r"temporary failure|server misbehaving|(?:^|[\s(])(?:429|5\d\d)(?![\w.,])"
 )
 
 
@@ -69,12 +59,12 @@ class Client:
 
     def installed(self) -> dict[str, str]:
         """Every model's name as listed, in lower case, and its manifest's sha256."""
-        models = self._json("GET", "/api/tags").get("models") or []
-        return {canonical(item["name"]).lower(): str(item.get("digest", "")) for item in models}
+        models = self._models("/api/tags")
+        return {canonical(str(item["name"])).lower(): str(item.get("digest", "")) for item in models}
 
     def loaded(self) -> list[dict[str, Any]]:
         """The models in memory: {name, size, size_vram (both bytes), context_length, …}."""
-        return self._json("GET", "/api/ps").get("models") or []
+        return self._models("/api/ps")
 
     def speed(self, name: str, question: str, tokens: int) -> float | None:
         """Tokens a second of a short generation, which loads the model; None where too few came to be timed."""
@@ -108,11 +98,13 @@ class Client:
 
     def upload(self, sha256: str, path: str, progress: Callable[[int], None]) -> None:
         """Hand a file to Ollama, which checks its digest; `progress` hears how many bytes are there."""
-        with open(path, "rb") as file:
-            headers = {"Content-Length": str(os.fstat(file.fileno()).st_size)}
-            chunks = _counted(file, progress)
-            response = self._send("POST", f"/api/blobs/sha256:{sha256}", chunks, headers, _SILENCE)
-            self._checked(response, response.read())
+        try:
+            with open(path, "rb") as file:
+                headers = {"Content-Length": str(os.fstat(file.fileno()).st_size)}
+                chunks = _counted(file, progress)
+                self._checked(self._send("POST", f"/api/blobs/sha256:{sha256}", chunks, headers, _SILENCE))
+        except OSError as error:
+            raise OllamaError(f"the file for Ollama cannot be read ({error})") from error
 
     def pull(self, name: str, insecure: bool) -> Iterator[dict[str, Any]]:
         """Pull a model; yields Ollama's own progress: {status, digest?, total?, completed?}."""
@@ -129,18 +121,34 @@ class Client:
     ) -> dict[str, Any]:
         data = None if body is None else json.dumps(body).encode()
         response = self._send(method, path, data, {"Content-Type": "application/json"}, timeout)
-        text = self._checked(response, response.read())
-        return json.loads(text) if text.strip() else {}
+        text = self._checked(response)
+        try:
+            found = json.loads(text) if text.strip() else {}
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise OllamaError(f"{self.url}{path}: Ollama has no such answer: {text[:80]!r}", response.status)
+        return found
+
+    def _models(self, path: str) -> list[dict[str, Any]]:
+        found = self._json("GET", path).get("models") or []
+        if not isinstance(found, list) or not all(
+            isinstance(item, dict) and "name" in item for item in found
+        ):
+            raise OllamaError(f"{self.url}{path}: Ollama has no such answer: {str(found)[:80]!r}")
+        return found
 
     def _stream(self, path: str, body: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         headers = {"Content-Type": "application/json"}
         response = self._send("POST", path, json.dumps(body).encode(), headers, _SILENCE)
         if response.status >= 400:
-            self._checked(response, response.read())
+            self._checked(response)
         last = ""
         try:
             for line in response:
                 item = json.loads(line) if line.strip() else {}
+                if not isinstance(item, dict):
+                    raise ValueError(f"it said {line[:80]!r}")
                 if "error" in item:
                     raise OllamaError(str(item["error"]), response.status)
                 last = str(item.get("status", last))
@@ -161,8 +169,11 @@ class Client:
             raise OllamaError(f"Ollama does not answer at {self.url} ({error})") from error
 
     @staticmethod
-    def _checked(response: http.client.HTTPResponse, body: bytes) -> str:
-        text = body.decode(errors="replace")
+    def _checked(response: http.client.HTTPResponse) -> str:
+        try:
+            text = response.read().decode(errors="replace")
+        except (OSError, http.client.HTTPException) as error:
+            raise OllamaError(f"Ollama broke off ({error or type(error).__name__})") from error
         if response.status < 400:
             return text
         try:
@@ -190,38 +201,64 @@ def steps(
 ) -> list[dict[str, Any]]:
     """What is to be done, in order: removals first (they make room), then the wanted models.
 
-    installed: Client.installed(). shown: /api/show of the installed models that are made here, by name as wanted.
+    A model comes after the one of the list that it is made from, and is made anew with it.
+    installed: Client.installed(). shown: /api/show of the installed models that are made here, by name as wanted, and
+    of their bases, as installed() has them; one that Ollama cannot show is damaged.
     A step is {model: name, do: [verbs out of 'delete', 'pull', 'copy', 'create'], why: text}.
     """
-    found = []
-    for model in wanted:
-        verbs, why = _verbs(model, installed, shown.get(model["name"]))
+    listed = {canonical(model["name"]).lower(): model for model in wanted if model["state"] == "present"}
+    found: dict[str, dict[str, Any]] = {}
+    for model in sorted(wanted, key=lambda model: _depth(model, listed)):
+        verbs, why = _verbs(model, installed, shown)
+        base = listed.get(base_of(model))
+        if base and not verbs and base["name"] in found:
+            verbs, why = ["create" if model["definition"] else "copy"], f"{base['name']} comes anew"
+        if base and (is_made(base) or base_of(base)):
+            # No registry has it, or it has something else under this name.
+            verbs = [verb for verb in verbs if verb != "pull"]
         if verbs:
-            found.append({"model": model["name"], "do": verbs, "why": why})
-    return sorted(found, key=lambda step: step["do"] != ["delete"])
+            found[model["name"]] = {"model": model["name"], "do": verbs, "why": why}
+    return sorted(found.values(), key=lambda step: step["do"] != ["delete"])
+
+
+def base_of(model: Mapping[str, Any]) -> str:
+    """The model that another one is made or copied from, as Ollama lists it in lower case; empty for all others."""
+    base = canonical(model["reference"]).lower() if model["state"] == "present" and model["reference"] else ""
+    return "" if base == canonical(model["name"]).lower() else base
+
+
+def _depth(model: Mapping[str, Any], listed: Mapping[str, Mapping[str, Any]]) -> int:
+    """How many models of the list must be there before this one."""
+    depth = 0
+    while depth < len(listed) and (base := listed.get(base_of(model))):
+        model, depth = base, depth + 1
+    return depth
 
 
 def _verbs(
-    model: Mapping[str, Any], installed: Mapping[str, str], show: Mapping[str, Any] | None
+    model: Mapping[str, Any], installed: Mapping[str, str], shown: Mapping[str, Mapping[str, Any]]
 ) -> tuple[list[str], str]:
-    has = installed.get(canonical(model["name"]).lower())
+    has, show = installed.get(canonical(model["name"]).lower()), shown.get(model["name"])
     if model["state"] == "absent":
         return (["delete"], "not wanted") if has is not None else ([], "")
     if model["source"] == "gguf":
         why = _why_make(model, has, show)
         return (["create"], why) if why else ([], "")
-    base = canonical(model["reference"]).lower()
-    base_has = installed.get(base)
+    base = base_of(model)
+    base_has = installed.get(base) if base else has
     wrong_base = _why_pull(model, base_has)
-    if base == canonical(model["name"]).lower():
+    pull = bool(wrong_base or (model["definition"] and has is not None and show is None))
+    if not base:
         why = wrong_base or (_why_make(model, has, show) if model["definition"] else "")
-        verbs = ["pull"] * bool(wrong_base) + ["create"] * bool(why and model["definition"])
+        verbs = ["pull"] * bool(why and pull) + ["create"] * bool(why and model["definition"])
         return verbs, why
     if model["definition"]:
-        why = (wrong_base if model["digest"] else "") or _why_make(model, has, show)
-        return (["pull"] * bool(wrong_base) + ["create"], why) if why else ([], "")
-    why = _why_pull(model, has)
-    return (["pull"] * bool(wrong_base) + ["copy"], why) if why else ([], "")
+        why = (wrong_base if model["digest"] else "") or _why_make(model, has, show, shown.get(base))
+        return (["pull"] * pull + ["create"], why) if why else ([], "")
+    # A base that is not there any more was taken away on purpose.
+    other = "another base" if base_has is not None and not wrong_base and has != base_has else ""
+    why = _why_pull(model, has) or other
+    return (["pull"] * pull + ["copy"], why) if why else ([], "")
 
 
 def _why_pull(model: Mapping[str, Any], has: str | None) -> str:
@@ -232,19 +269,28 @@ def _why_pull(model: Mapping[str, Any], has: str | None) -> str:
     return ""
 
 
-def _why_make(model: Mapping[str, Any], has: str | None, show: Mapping[str, Any] | None) -> str:
-    if has is None or show is None:
+def _why_make(
+    model: Mapping[str, Any],
+    has: str | None,
+    show: Mapping[str, Any] | None,
+    base: Mapping[str, Any] | None = None,
+) -> str:
+    if has is None:
         return "missing"
+    if show is None:
+        return "damaged"
     if model["source"] == "gguf" and shown_blob(show) != model["blob"]:
         return "another file"
+    weights, of_base = shown_blob(show), shown_blob(base or {})
+    if weights and of_base and weights != of_base:
+        return "another base"
     changed = differences(model["definition"], show, whole=model["source"] == "gguf")
     return f"other {', '.join(changed)}" if changed else ""
 
 
 def is_transient(message: str) -> bool:
     """Whether trying again may help without anybody doing something."""
-    text = message.lower()
-    return any(word in text for word in _TRANSIENT)
+    return bool(_TRANSIENT.search(message.lower()))
 
 
 def remedy(message: str) -> str:
@@ -257,6 +303,8 @@ def remedy(message: str) -> str:
 
 
 _REMEDIES = (
+    (r"its base .* is not there", "mend that model first; nothing else has this one's weights"),
+    (r"no such answer", "see that it is Ollama that listens there, and nothing before it"),
     (
         r"no space left|bytes? free|gb free",
         "make room on the host (ollama rm, or state: absent), or move data_dir",
@@ -281,7 +329,7 @@ _REMEDIES = (
         "the container cannot resolve the registry's name: check the host's DNS",
     ),
     (
-        r"max retries|connection re|timeout|eof|broke off|does not answer|unreachable",
+        r"max retries|connection re|timeout|timed out|\beof\b|broke off|broken pipe|does not answer|unreachable",
         "check that the host reaches the registry and that Ollama runs; run again, what has arrived is kept",
     ),
     (r"unsupported|gguf|unknown type|invalid file magic", "the file is no GGUF that this Ollama reads"),

@@ -8,6 +8,7 @@ only once the new one is complete, and one whose digest turns out wrong is put b
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -82,7 +83,13 @@ class Work:
         if layers is not None:
             self._room(missing_bytes(layers, self.client.has_blob, self.models_dir))
         kept = self._keep(model)
-        amounts = self._pull_patiently(model, layers)
+        try:
+            amounts = self._pull_patiently(model, layers)
+        except OllamaError:
+            if kept is not None:
+                with contextlib.suppress(OllamaError):
+                    self._put_back(model, kept)
+            raise
         self._prove(model, kept)
         self.done["pulled"].append(model["name"])
         size = sum((layers or amounts).values())
@@ -114,44 +121,64 @@ class Work:
         return totals
 
     def _keep(self, model: Mapping[str, Any]) -> str | None:
-        """Where a digest is wanted, a copy under another name of what the pull would replace; its name, if any."""
+        """Where a digest is wanted, a copy under another name of what the pull would replace; its name, if any.
+
+        A copy for the same digest is from a run that was killed: what it pulled would have been refused, and the older
+        one is the good one. A copy for another digest is older than what has served since.
+        """
         name = canonical(model["reference"])
         installed = self.client.installed()
         if not model["digest"] or name.lower() not in installed:
             return None
-        kept = _KEPT + name.replace("/", "-").replace(":", "-")
-        if (
-            canonical(kept).lower() not in installed
-        ):  # else: from a run that was killed, so the older one is the good one
+        # A name of its own would be too long for some: Ollama takes 80 characters.
+        copies = f"{_KEPT}{hashlib.sha256(name.lower().encode()).hexdigest()[:12]}:"
+        kept = copies + model["digest"][:12]
+        for copy in installed:
+            if copy.startswith(copies) and copy != kept:
+                self.client.delete(copy)
+        if kept not in installed:
             self.client.copy(name, kept)
         return kept
+
+    def _put_back(self, model: Mapping[str, Any], kept: str) -> None:
+        """What the copy holds under the model's own name, unless it is still there; the copy goes."""
+        name, installed = canonical(model["reference"]), self.client.installed()
+        if installed.get(name.lower()) != installed.get(kept):
+            self.client.copy(kept, name)
+        self.client.delete(kept)
 
     def _prove(self, model: Mapping[str, Any], kept: str | None) -> None:
         """Compare what arrived with the digest; what has another one is taken away again."""
         name, wanted = canonical(model["reference"]), model["digest"]
         arrived = self.client.installed().get(name.lower(), "")
         right = arrived.startswith(wanted)
-        if not right:
-            if kept is None:
-                self.client.delete(name)
-            else:
-                self.client.copy(kept, name)
-        if kept is not None:
+        if kept is not None and right:
             self.client.delete(kept)
+        elif kept is not None:
+            self._put_back(model, kept)
+        elif not right:
+            self.client.delete(name)
         if not right:
             raise OllamaError(f"the registry sent {arrived[:12]}, wanted {wanted[:12]}")
 
     def _copy(self, model: Mapping[str, Any]) -> None:
         self.client.copy(canonical(model["reference"]), model["name"])
+        self._made(model)
 
     def _create(self, model: Mapping[str, Any]) -> None:
         if model["source"] == "gguf":
             self._bring(model)
             source: dict[str, Any] = {"files": {"model.gguf": f"sha256:{model['blob']}"}}
         else:
-            source = {"from": canonical(model["reference"])}
+            base = canonical(model["reference"])
+            if base.lower() not in self.client.installed():  # Ollama would pull it, from wherever
+                raise OllamaError(f"its base {base} is not there")
+            source = {"from": base}
         for _item in self.client.create(model["name"], source, model["definition"]):
             pass
+        self._made(model)
+
+    def _made(self, model: Mapping[str, Any]) -> None:
         if model["name"] not in self.done["pulled"]:
             self.done["created"].append(model["name"])
         self.journal.say(f"{model['name']} created", "created")
@@ -161,9 +188,13 @@ class Work:
         blob = model["blob"]
         if self.client.has_blob(blob):
             return
-        if blob not in self.files:
-            raise OllamaError(f"the file sha256:{blob[:12]} is not on this host")
         self._room(model["size"])
+        if blob not in self.files:
+            free = free_bytes(self.models_dir) or 0
+            raise OllamaError(
+                f"its file of {model['size'] / 1e9:.1f} GB was not sent: it can be here twice while Ollama takes it "
+                f"in, {free / 1e9:.1f} GB free in {self.models_dir}"
+            )
         self.client.upload(
             blob, self.files[blob], lambda done: self.journal.amount(model["name"], done, model["size"])
         )

@@ -14,13 +14,16 @@ description:
     processor, and which context would fit.
   - Reads the header of the model's file. Where Ollama has the model, from its directory, else from the registry. Only
     the header is fetched (some MB), before anything of the weights is pulled.
-  - Each model is weighed for itself. What runs beside it is not subtracted.
+  - Each model is weighed for itself. What runs beside it is not subtracted. What a model that sees needs to work on an
+    image is not counted, and said so.
 author: The Hearth authors (@hearth)
 options:
   models:
     description:
-      - Models as M(hearth.llm.ollama_model) takes them. C(num_ctx) among a model's C(parameters) replaces O(context).
-      - The C(path) of a GGUF is one on this host.
+      - Models as M(hearth.llm.ollama_model) takes them. C(num_ctx) and C(num_batch) among a model's C(parameters) or in
+        its C(modelfile) replace O(context) and Ollama's batch of 512 tokens. So do those that the registry's model sets
+        itself, where the list says nothing.
+      - The C(path) of a GGUF or of a Modelfile is one on this host.
     type: list
     elements: raw
     required: true
@@ -34,7 +37,8 @@ options:
     type: int
     default: 8192
   parallel:
-    description: Requests at the same time, as Ollama's C(OLLAMA_NUM_PARALLEL).
+    description:
+      - Requests at the same time, as Ollama's C(OLLAMA_NUM_PARALLEL). Models that take only one are weighed with one.
     type: int
     default: 1
   cache_type:
@@ -74,15 +78,15 @@ models:
     - One for each model. Sizes in bytes.
     - C(source) is where the knowledge is from, C(file), C(installed), C(registry), or C(manifest) where only the size
       of the weights is known.
-    - C(needed) is what it takes on one card with all of it, C(spilled) what would be the processor's,
+    - C(needed) is what one card must have for all of it, C(spilled) what would be the processor's,
       C(fitting_context) the longest context with which all of it would be on the cards.
   returned: success
   type: list
   elements: dict
-  sample: [{model: "qwen2.5-coder:14b", source: registry, fits: true, message: fits, remedy: "", needed: 10870587392,
-            available: 16193159168, weights: 8544198656, cache: 1610612736, working: 715776000, on_cards: 10870587392,
+  sample: [{model: "qwen2.5-coder:14b", source: registry, fits: true, message: fits, remedy: "", needed: 11115393024,
+            available: 16193159168, weights: 8544198656, cache: 1610612736, working: 960581632, on_cards: 11115393024,
             spilled: 0, host: 437944320, layers: 49, layers_on_cards: 49, cache_type: f16, context: 8192, parallel: 1,
-            fitting_context: 26112}]
+            fitting_context: 24320}]
 """
 
 import re

@@ -85,6 +85,8 @@ attributes:
     support: full
 notes:
   - Needs Docker on the host unless O(url) is given.
+  - C(from) may name a model that the same list makes. That one is made first, never pulled, and what is made from it is
+    made anew with it. A C(from) that names another model than before is noticed while that model is there.
   - What Ollama cannot tell is not noticed. A template that is taken out of a Modelfile, and a parameter that is no
     longer set for a model made of another one, stay until the model is removed and made again.
 """
@@ -100,7 +102,7 @@ EXAMPLES = r"""
       - qwen2.5-coder:14b
       - {name: nomic-embed-text, kind: embedding}
       - {name: qwen2.5:0.5b, digest: a8b0c5157701}
-      - {name: coder-long, from: qwen2.5-coder:14b, parameters: {num_ctx: 32768}}
+      - {name: coder-long, from: qwen2.5-coder:14b, parameters: {num_ctx: 24320}}
       - {name: tiny, from: http://box.lan:5050/library/tiny:latest, about: "random weights: its words mean nothing"}
       - {name: house, source: gguf, path: models/house.gguf, modelfile: models/house.Modelfile}
       - {name: llama2, state: absent}
@@ -198,6 +200,9 @@ def _present(module: AnsibleModule, directory: Path) -> dict[str, Any]:
     if not steps or module.check_mode:
         return _planned(steps)
     missing = _missing(client, wanted, steps, options["files"])
+    # With removals to come nobody knows yet how much room there will be.
+    if all(step["do"] != ["delete"] for step in steps):
+        missing = _with_room(missing, wanted, models_dir, directory)
     if missing:
         return {**_planned(steps), "missing": missing}
     files = _take_in(directory, options["files"])
@@ -232,11 +237,18 @@ def _look(client: ollama.Client, wanted: dict[str, dict[str, Any]], timeout: int
             if time.monotonic() >= until:
                 raise
             time.sleep(0.5)
-    shown = {
-        name: client.show(name)
-        for name, model in wanted.items()
-        if model["state"] == "present" and ollama.is_made(model) and canonical(name).lower() in installed
+    made = {
+        name: model for name, model in wanted.items() if model["state"] == "present" and ollama.is_made(model)
     }
+    shown = {}
+    for name in {*made, *map(ollama.base_of, made.values())}:
+        if name and canonical(name).lower() in installed:
+            try:
+                shown[name] = client.show(name)
+            except ollama.OllamaError as error:
+                if not error.status:
+                    raise
+                # Damaged, as a file of its that is not there: the others can still be had.
     return ollama.steps(list(wanted.values()), installed, shown)
 
 
@@ -249,6 +261,24 @@ def _missing(
     """sha256 of the GGUF files that must come from the controller."""
     blobs = {wanted[step["model"]].get("blob") for step in steps if step["do"] == ["create"]} - {None, *files}
     return sorted(blob for blob in blobs if not client.has_blob(blob))
+
+
+def _with_room(
+    missing: list[str], wanted: dict[str, dict[str, Any]], models_dir: str | None, directory: Path
+) -> list[str]:
+    """Those of the files that this host has room for; the job says of the others that they could not be had."""
+    sizes = {model["blob"]: model["size"] for model in wanted.values() if model.get("blob")}
+    free, found = ollama.free_bytes(models_dir), []
+    if free is None or models_dir is None:
+        return missing
+    # Where the job's files lie on the same disk, each is there twice while Ollama takes it in.
+    there = next(path for path in (directory, *directory.parents) if path.exists())
+    times = 2 if there.stat().st_dev == Path(models_dir).stat().st_dev else 1
+    for blob in missing:
+        if times * sizes[blob] <= free:
+            free -= times * sizes[blob]
+            found.append(blob)
+    return found
 
 
 def _take_in(directory: Path, files: dict[str, str]) -> dict[str, str]:

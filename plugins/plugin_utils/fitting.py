@@ -67,9 +67,9 @@ def _read(
                 f"mend it; relative paths start in {folder}",
             )
             problems.append(Problem(host, where, None, str(error), remedy))
-            parameters = model["parameters"]
+            parameters = {}
         path = str(folder / Path(model["path"]).expanduser()) if model["path"] else ""
-        found.append({**model, "parameters": parameters, "path": path})
+        found.append({**model, "parameters": parameters, "modelfile": "", "path": path})
     return found, problems
 
 

@@ -167,6 +167,22 @@ def gemma2_9b() -> bytes:
     )  # fmt: skip
 
 
+def gemma_7b() -> bytes:
+    return transformer("gemma", 28, 3072, 16, 16, 24576, 256000, key=256, context=8192, tied=True)
+
+
+def command_r() -> bytes:
+    return transformer("command-r", 40, 8192, 64, 64, 22528, 256000, context=131072, tied=True)
+
+
+def phi2() -> bytes:
+    return transformer("phi2", 32, 2560, 32, 32, 10240, 51200, context=2048)
+
+
+def stablelm() -> bytes:
+    return transformer("stablelm", 24, 2048, 32, 32, 5632, 100352, context=4096)
+
+
 def gemma3_12b() -> bytes:
     norms = [
         ("post_attention_norm", 3840),

@@ -16,6 +16,7 @@ from ansible_collections.hearth.llm.plugins.module_utils.model_shape import Shap
 MIB, GIB = 2**20, 2**30
 # A 16 GB card, empty: an RTX 5060 Ti's 16311 MiB without what the driver keeps.
 CARD = 15900 * MIB
+LLAMA = {"general.architecture": "llama", "llama.embedding_length": 64}
 MODELS = (
     "qwen25_14b",
     "llama31_8b",
@@ -25,6 +26,10 @@ MODELS = (
     "gptoss_20b",
     "qwen3next_80b",
 )
+
+
+def of(data: bytes) -> Shape:
+    return shape(read_header(io.BytesIO(data)))
 
 
 @functools.cache
@@ -47,6 +52,36 @@ def test_qwen25_14b_has_the_graph_that_ollama_printed_for_it():
     assert found.cache == 768 * MIB
     assert whole / MIB == pytest.approx(348.0, abs=0.05)
     assert part / MIB == pytest.approx(916.1, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("name", "context", "whole", "part"),
+    [
+        ("qwen25_14b", 8192, 708839424, 960581632),
+        ("qwen25_14b", 32768, 2772436992, 3443546112),
+        ("llama31_8b", 300, 158822400, 594677760),
+        ("llama31_8b", 32768, 2248148992, 2375026688),
+        ("mixtral_8x7b", 300, 43315200, 833643456),
+        ("mixtral_8x7b", 32768, 2248148992, 2285895680),
+        ("gemma2_9b", 8192, 531628032, 1284268032),
+        ("gemma2_9b", 32768, 1172312064, 1449003008),
+        ("gemma_7b", 32768, 1170214912, 1445726208),
+        ("command_r", 32768, 4429189120, 5507123200),
+        ("phi2", 4096, 297797632, 292556800),
+        ("stablelm", 300, 19255200, 125337600),
+    ],
+)
+def test_the_graph_is_what_ollamas_own_function_says(name, context, whole, part):
+    """GraphSize of ollama v0.17.4 (fs/ggml/ggml.go), run on these headers."""
+    assert working_memory(model(name), context, 1, 0) == (whole, part)
+
+
+@pytest.mark.parametrize(
+    ("name", "card", "context"),
+    [("qwen25_14b", 10 * GIB, 2816), ("gemma2_9b", 8 * GIB, 2560), ("llama31_8b", CARD, 55040)],
+)
+def test_room_is_left_for_the_larger_graph_before_ollama_knows_that_all_fits(name, card, context):
+    assert fit(model(name), [card], 8192).fitting_context == context
 
 
 @pytest.mark.parametrize(
@@ -97,14 +132,15 @@ def test_the_context_is_cut_to_what_the_model_was_trained_with():
 
 
 @pytest.mark.parametrize(
-    ("context", "fits", "layers"), [(8192, True, 49), (16384, True, 49), (32768, False, 43)]
+    ("context", "fits", "layers"),
+    [(8192, True, 49), (16384, True, 49), (24320, True, 49), (24576, False, 48), (32768, False, 41)],
 )
 def test_qwen25_14b_on_a_16_gb_card(context, fits, layers):
     """The worked example of docs/models.md."""
     found = fit(model("qwen25_14b"), [CARD], context)
     assert (found.fits, found.layers_on_cards, found.layers) == (fits, layers, 49)
     assert (found.spilled == 0) is fits
-    assert found.fitting_context == 26112
+    assert found.fitting_context == 24320
 
 
 def test_two_cards_carry_what_one_cannot():
@@ -113,10 +149,58 @@ def test_two_cards_carry_what_one_cannot():
     assert not fit(model("mixtral_8x7b"), [24 * GIB], 4096).fits
 
 
+@pytest.mark.parametrize("architecture", ["qwen3next", "nemotron_h", "lfm2", "qwen3vl"])
+def test_some_models_take_one_request_at_a_time(architecture):
+    only = of(gguf_files.transformer(architecture, 4, 64, 4, 4, 128, 300))
+    assert fit(only, [CARD], 4096, 4) == fit(only, [CARD], 4096, 1)
+    assert fit(only, [CARD], 4096, 4).parallel == 1
+
+
+def test_a_model_that_makes_vectors_takes_one_request_and_some_keep_nothing():
+    def embeds(architecture):
+        more = {"pooling_type": 2}
+        return of(gguf_files.transformer(architecture, 4, 64, 4, 4, 128, 300, more=more))
+
+    assert fit(embeds("qwen2"), [CARD], 4096, 4) == fit(embeds("qwen2"), [CARD], 4096, 1)
+    assert fit(embeds("qwen2"), [CARD], 4096).cache > 0
+    assert [fit(embeds(name), [CARD], 4096).cache for name in ("bert", "nomic-bert")] == [0, 0]
+
+
+def test_blocks_of_nemotron_that_are_only_a_width_keep_nothing():
+    kinds = "M-M*-M"
+    more = {
+        "attention.head_count_kv": [8 if kind == "*" else 0 for kind in kinds],
+        "feed_forward_length": [128 if kind == "-" else 0 for kind in kinds],
+        "ssm.conv_kernel": 4,
+        "ssm.inner_size": 128,
+        "ssm.state_size": 16,
+        "ssm.group_count": 2,
+    }
+    layers = of(gguf_files.transformer("nemotron_h", 6, 64, 8, 8, 128, 300, more=more)).layers
+    assert "".join("*" if layer.cache else "M" if layer.state else "-" for layer in layers) == kinds
+
+
+def test_a_larger_batch_takes_more():
+    small, large = (fit(model("llama31_8b"), [CARD], 8192, batch=batch) for batch in (512, 2048))
+    assert large.working > 3 * small.working
+    assert (
+        fit(model("gemma3_12b"), [CARD], 8192, batch=1024).cache
+        > fit(model("gemma3_12b"), [CARD], 8192).cache
+    )
+
+
+def test_a_model_that_sees_has_at_least_2048_tokens():
+    sees = of(gguf_files.transformer("qwen25vl", 4, 64, 4, 4, 128, 300, more={"vision.block_count": 2}))
+    assert sees.sees
+    assert fit(sees, [CARD], 512).context == 2048
+    assert not model("gemma3_12b").sees
+
+
 def test_without_a_card_everything_is_in_the_hosts_memory():
     found = fit(model("llama31_8b"), [], 8192)
     assert (found.fits, found.on_cards, found.layers_on_cards, found.fitting_context) == (False, 0, 0, 0)
-    assert found.host == found.needed + model("llama31_8b").input
+    whole, _part = working_memory(model("llama31_8b"), 8192, 1, found.cache)
+    assert found.host == found.weights + found.cache + whole + model("llama31_8b").input
 
 
 def test_a_projector_takes_its_room_on_the_first_card():
@@ -147,6 +231,11 @@ def test_a_context_of_nothing_is_refused(context, parallel):
         (
             gguf_files.transformer("x", 4, 64, 1, 1, 64, 8, more={"attention.head_count_kv": [1, 2]}),
             "no list of 4 numbers",
+        ),
+        (gguf_files.gguf({**LLAMA, "llama.block_count": 2**32 - 1}, [("blk.0.w", (64,), 0)]), "4096 at most"),
+        (
+            gguf_files.gguf({**LLAMA, "llama.block_count": 1}, [("blk." + "9" * 5000, (64,), 0)]),
+            "damaged: a tensor",
         ),
     ],
 )

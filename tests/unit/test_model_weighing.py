@@ -14,7 +14,7 @@ from ansible_collections.hearth.llm.plugins.module_utils import model_registry, 
 from ansible_collections.hearth.llm.plugins.module_utils.model_weighing import Settings, weigh
 from ansible_collections.hearth.llm.plugins.module_utils.models import read_models
 from ansible_collections.hearth.llm.plugins.modules.model_fit import memory
-from gguf_files import qwen25_14b
+from gguf_files import qwen25_14b, transformer
 
 MIB = 2**20
 CARD = 15900 * MIB
@@ -99,13 +99,56 @@ def test_only_the_head_of_the_file_is_fetched(models, registry, monkeypatch):
 def test_a_models_own_context_wins(models):
     wanted = model({"name": "long", "from": "qwen2.5-coder:14b", "parameters": {"num_ctx": 32768}})
     row = weigh(wanted, [CARD], Settings(8192), models)
-    assert (row["fits"], row["context"], row["fitting_context"]) == (False, 32768, 25600)
+    assert (row["fits"], row["context"], row["fitting_context"]) == (False, 32768, 24064)
     assert row["message"] == (
-        "needs 16.6 GiB with 32768 tokens of context, the card has 15.0 GiB for it: "
-        "6 of 49 layers (2.0 GiB) would run on the processor"
+        "needs 17.3 GiB with 32768 tokens of context, the card has 15.0 GiB for it: "
+        "8 of 49 layers (2.6 GiB) would run on the processor"
     )
     assert row["remedy"].startswith(
-        "a context of 25600 fits (num_ctx in its parameters); or accept it: spill: true"
+        "a context of 24064 fits (num_ctx in its parameters); or accept it: spill: true"
+    )
+
+
+def test_what_the_registrys_model_sets_wins_over_ollamas_setting(models, registry, tmp_path):
+    blob = models / "models" / "blobs" / f"sha256-{'ee' * 32}"
+    blob.write_text('{"num_ctx": 16384, "num_batch": 1024, "stop": ["a"]}')
+    place = models / "models" / "manifests" / "registry.ollama.ai" / "library" / "qwen2.5-coder" / "14b"
+    manifest = json.loads(place.read_text())
+    kind = "application/vnd.ollama.image.params"
+    manifest["layers"].append({"digest": f"sha256:{'ee' * 32}", "size": 50, "mediaType": kind})
+    place.write_text(json.dumps(manifest))
+    there = weigh(model("qwen2.5-coder:14b"), [CARD], Settings(8192), models)
+    fetched = weigh(model({"name": "coder", "from": registry}), [CARD], Settings(8192), tmp_path / "empty")
+    for row, source in ((there, "installed"), (fetched, "registry")):
+        assert (row["source"], row["context"]) == (source, 16384)
+        assert row["working"] > 2 * 1024 * 1024 * 1024
+    own = model({"name": "coder", "from": "qwen2.5-coder:14b", "parameters": {"num_ctx": 4096}})
+    assert weigh(own, [CARD], Settings(8192), models)["context"] == 4096
+
+
+def test_parameters_are_read_as_ollama_model_reads_them(models, tmp_path):
+    def context(**more):
+        wanted = {"name": "long", "from": "qwen2.5-coder:14b", **more}
+        return weigh(model(wanted), [CARD], Settings(8192), models).get("context")
+
+    (tmp_path / "Modelfile").write_text("PARAMETER num_ctx 4096\n")
+    assert context(parameters={"num_ctx": "4096"}) == 4096
+    assert context(modelfile="SYSTEM hi\nPARAMETER num_ctx 4096\n") == 4096
+    assert context(modelfile=str(tmp_path / "Modelfile")) == 4096
+    assert context(modelfile=str(tmp_path / "Modelfile"), parameters={"num_ctx": 2048}) == 2048
+    assert context(parameters={"num_ctxx": 1}) is None  # and the row says so
+
+
+def test_what_an_image_takes_is_said_not_to_be_counted(tmp_path):
+    data = transformer("qwen25vl", 4, 64, 4, 4, 128, 300, more={"vision.block_count": 2})
+    with open(tmp_path / "sees.gguf", "wb") as file:
+        file.write(data)
+        file.truncate(1 << 20)
+    wanted = {"name": "sees", "source": "gguf", "path": str(tmp_path / "sees.gguf")}
+    row = weigh(model(wanted), [CARD], Settings(4096))
+    assert (row["fits"], row["message"]) == (
+        True,
+        "fits; working on an image takes more, which is not counted",
     )
 
 

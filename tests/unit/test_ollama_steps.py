@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -12,8 +13,10 @@ from ansible_collections.hearth.llm.plugins.module_utils import ollama
 from ansible_collections.hearth.llm.plugins.module_utils.models import read_models
 from ansible_collections.hearth.llm.plugins.module_utils.ollama_modelfile import definition
 from ansible_collections.hearth.llm.plugins.module_utils.ollama_work import Work
+from ansible_collections.hearth.llm.plugins.modules import ollama_model
 
 BLOB = "a" * 64
+COLLECTION = "ansible_collections.hearth.llm.plugins"
 
 
 def wanted(item):
@@ -27,6 +30,12 @@ def do(item, installed=None, shown=None):
     """The verbs for one model, on a host that has `installed`."""
     found = ollama.steps([wanted(item)], installed or {}, shown or {})
     return found[0]["do"] if found else []
+
+
+def planned(items, installed=None, shown=None):
+    """The verbs for each model that has some, in order."""
+    found = ollama.steps([wanted(item) for item in items], installed or {}, shown or {})
+    return [(step["model"], step["do"]) for step in found]
 
 
 def shown(name, blob=BLOB, **parameters):
@@ -59,6 +68,61 @@ def test_a_model_of_ones_own_is_made_again_when_its_parameters_change():
     assert do(item, {"tiny:latest": "1"}) == ["create"]
     assert do(item, {"long:latest": "1"}, shown("long", num_ctx=512)) == []
     assert do(item, {"tiny:latest": "1", "long:latest": "2"}, shown("long", num_ctx=256)) == ["create"]
+
+
+def test_a_model_that_the_list_makes_is_made_first_and_never_pulled():
+    house = {"name": "house", "source": "gguf", "path": "house.gguf"}
+    long = {"name": "long", "from": "house", "parameters": {"num_ctx": 512}}
+    copy = {"name": "copy", "from": "long:latest"}
+    every = [("house", ["create"]), ("long", ["create"]), ("copy", ["copy"])]
+    assert planned([copy, long, house]) == every
+    there = {"house:latest": "1", "long:latest": "2", "copy:latest": "2"}
+    asked = {**shown("house"), **shown("long", num_ctx=512), **shown("house:latest")}
+    assert planned([copy, long, house], there, asked) == []
+    # Another file: what is made from it comes anew with it.
+    assert planned([copy, long, house], there, {**asked, **shown("house", blob="b" * 64)}) == every
+
+
+def test_models_that_name_each_other_come_to_an_end():
+    assert planned([{"name": "a", "from": "b"}, {"name": "b", "from": "a"}]) == [
+        ("a", ["copy"]),
+        ("b", ["copy"]),
+    ]
+
+
+def test_another_base_is_noticed_while_it_is_there():
+    copy = {"name": "chat", "from": "qwen:14b"}
+    made = {**copy, "parameters": {"num_ctx": 512}}
+    there = {"chat:latest": "a" * 64, "qwen:7b": "a" * 64, "qwen:14b": "b" * 64}
+    assert do(copy, there) == ["copy"]
+    assert do(copy, {**there, "chat:latest": "b" * 64}) == []
+    asked = shown("chat", num_ctx=512)
+    assert do(made, there, {**asked, **shown("qwen:14b", blob="c" * 64)}) == ["create"]
+    assert do(made, there, {**asked, **shown("qwen:14b")}) == []
+    # With a digest that the base no longer has, the copy is the one that was asked for.
+    assert do({**copy, "digest": "a" * 12}, there) == []
+
+
+def test_a_damaged_model_is_made_again_and_the_others_are_looked_at():
+    class Damaged:
+        def installed(self):
+            return {"long:latest": "a" * 64, "tiny:latest": "b" * 64}
+
+        def show(self, name):
+            raise ollama.OllamaError("open /root/.ollama/models/blobs/sha256-aaa: no such file", self.status)
+
+    client = Damaged()
+    long = {"name": "long", "from": "tiny", "parameters": {"num_ctx": 512}}
+    models = {model["name"]: model for model in map(wanted, ["new", long])}
+    client.status = 500
+    found = ollama_model._look(client, models, 1)
+    assert [(step["model"], step["do"], step["why"]) for step in found] == [
+        ("new", ["pull"], "missing"),
+        ("long", ["pull", "create"], "damaged"),
+    ]
+    client.status = 0  # it does not answer any more
+    with pytest.raises(ollama.OllamaError):
+        ollama_model._look(client, models, 1)
 
 
 def test_parameters_without_another_name_are_set_on_the_pulled_model():
@@ -205,6 +269,155 @@ def test_what_has_arrived_already_needs_no_room(server, tmp_path):
         ollama.missing_bytes({BLOB: 10_000, "b" * 64: 5}, lambda blob: blob != BLOB, str(tmp_path))
         == 10_000 - 8192
     )
+
+
+class Box:
+    """An Ollama that is only a dictionary of names and digests; `sends` is the registry's digest, or an error."""
+
+    def __init__(self, **models):
+        self.models, self.sends = dict(models), "b" * 64
+
+    def installed(self):
+        return {name.lower(): digest for name, digest in self.models.items()}
+
+    def copy(self, name, to):
+        assert all(len(part) <= 80 for part in to.replace(":", "/").split("/")), to
+        self.models[ollama.canonical(to)] = self.models[ollama.canonical(name)]
+
+    def delete(self, name):
+        del self.models[ollama.canonical(name)]
+
+    def pull(self, name, insecure):
+        if isinstance(self.sends, Exception):
+            raise self.sends
+        self.models[ollama.canonical(name)] = self.sends
+        return [{"status": "success"}]
+
+    def wants(self, digest, name="tiny:latest"):
+        model = wanted({"name": name, "digest": digest})
+        options = {"files": {}, "models_dir": None, "journal": Journal(), "layers": lambda _name: None}
+        return Work(self, {name: model}, pause=0.0, **options).run([{"model": name, "do": ["pull"]}])
+
+
+def test_a_pull_that_failed_leaves_no_copy_that_could_come_back():
+    box = Box(**{"tiny:latest": "a" * 64})
+    box.sends = ollama.OllamaError("write: no space left on device")
+    assert box.wants("b" * 64)["refused"]
+    assert box.models == {"tiny:latest": "a" * 64}
+    box.models["tiny:latest"] = "c" * 64  # by hand, and it serves now
+    box.sends = "d" * 64
+    assert box.wants("e" * 64)["refused"][0]["message"] == f"the registry sent {'d' * 12}, wanted {'e' * 12}"
+    assert box.models == {"tiny:latest": "c" * 64}
+
+
+def test_a_run_that_was_killed_leaves_a_copy_for_the_same_wish_alone(monkeypatch):
+    box = Box(**{"tiny:latest": "a" * 64})
+    with monkeypatch.context() as killed:
+        killed.setattr(Work, "_prove", lambda *_arguments: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            box.wants("e" * 64)
+    assert sorted(box.models.values()) == ["a" * 64, "b" * 64]
+    left = dict(box.models)
+    assert box.wants("e" * 64)["refused"]
+    assert box.models == {"tiny:latest": "a" * 64}
+    # Another wish: what serves by now is younger than the copy.
+    box.models = {**left, "tiny:latest": "c" * 64}
+    assert box.wants("f" * 64)["refused"]
+    assert box.models == {"tiny:latest": "c" * 64}
+
+
+def test_the_copy_of_a_long_name_has_a_name_that_ollama_takes():
+    name = f"hf.co/mradermacher/{'L' * 60}-GGUF:Q4_K_M"
+    box = Box(**{name: "a" * 64})
+    assert box.wants("b" * 64, name)["pulled"] == [name]
+    assert box.models == {name: "b" * 64}
+
+
+def test_a_model_without_its_base_is_not_made_from_what_the_registry_has(server):
+    server.answers = {"/api/tags": (200, TAGS)}
+    found = work(server, {"name": "long", "from": "house", "parameters": {"num_ctx": 512}}).run(
+        [{"model": "long", "do": ["create"]}]
+    )
+    assert found["refused"][0]["message"] == "its base house:latest is not there"
+    assert "mend that model first" in found["refused"][0]["remedy"]
+
+
+def test_a_file_that_cannot_fit_is_not_asked_for(server, tmp_path, monkeypatch):
+    files = [
+        {**wanted({"name": name, "source": "gguf", "path": "a.gguf"}), "blob": name * 64, "size": size}
+        for name, size in (("a", 60), ("b", 30), ("c", 20))
+    ]
+    models = {model["name"]: model for model in files}
+    missing = [model["blob"] for model in files]
+    for module in ("ollama", "ollama_work"):
+        monkeypatch.setattr(f"{COLLECTION}.module_utils.{module}.free_bytes", lambda _path: 100)
+    jobs = tmp_path / "state" / "jobs"
+    # On one disk a file is there twice while Ollama takes it in.
+    assert ollama_model._with_room(missing, models, str(tmp_path), jobs) == ["b" * 64, "c" * 64]
+    assert ollama_model._with_room(missing, models, None, jobs) == missing
+    server.answers = {f"/api/blobs/sha256:{'a' * 64}": (404, "")}
+    task = Work(server.client, models, files={}, models_dir="/srv", journal=Journal())
+    (refused,) = task.run([{"model": "a", "do": ["create"]}])["refused"]
+    assert "was not sent" in refused["message"]
+    assert "make room" in refused["remedy"]
+
+
+def test_a_copy_is_a_change(server):
+    server.answers = {"/api/copy": (200, "")}
+    found = work(server, {"name": "chat", "from": "tiny"}).run([{"model": "chat", "do": ["copy"]}])
+    assert (found["changed"], found["created"]) == (True, ["chat"])
+
+
+@pytest.mark.parametrize(
+    "text", ["<html>", "[]", '{"models": 3}', '{"models": ["tiny"]}', '{"models": [{}]}']
+)
+def test_an_answer_that_is_none_of_ollamas_is_an_error_of_its_own(server, text):
+    server.answers = {"/api/tags": (200, text), "/api/pull": (200, f"{text}\n")}
+    with pytest.raises(ollama.OllamaError, match="no such answer"):
+        server.client.installed()
+    with pytest.raises(ollama.OllamaError, match="broke off"):
+        list(server.client.pull("tiny", False))
+
+
+def test_an_answer_that_is_cut_off_is_an_error_of_its_own():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+
+        def answer():
+            connection = listener.accept()[0]
+            connection.recv(65536)
+            connection.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{"models": [')
+            connection.close()
+
+        threading.Thread(target=answer, daemon=True).start()
+        client = ollama.Client(f"http://127.0.0.1:{listener.getsockname()[1]}")
+        with pytest.raises(ollama.OllamaError, match="broke off"):
+            client.installed()
+
+
+def test_a_file_that_is_gone_is_an_error_of_its_own(server, tmp_path):
+    with pytest.raises(ollama.OllamaError, match="cannot be read"):
+        server.client.upload(BLOB, str(tmp_path / "gone.gguf"), print)
+
+
+@pytest.mark.parametrize(
+    ("message", "passes"),
+    [
+        ('Get "https://registry.ollama.ai/v2/": EOF', True),
+        ("dial tcp 1.2.3.4:443: connect: connection timed out", True),
+        ("dial tcp: connect: network is unreachable", True),
+        ("write: broken pipe", True),
+        ("pull model manifest: 500: internal error", True),
+        ("pull model manifest: 429: too many requests", True),
+        ("unexpected status code 504", True),
+        ("pull model manifest: 404: geoffrey", False),
+        ("needs 512.0 GB more, 500.1 GB free in /srv", False),
+        ("digest mismatch", False),
+    ],
+)
+def test_what_may_pass_is_told_by_its_message(message, passes):
+    assert ollama.is_transient(message) is passes
 
 
 @pytest.mark.parametrize(
