@@ -7,6 +7,7 @@ import json
 import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from unittest.mock import Mock
 
 import pytest
 from ansible_collections.hearth.llm.plugins.module_utils import ollama
@@ -313,7 +314,7 @@ def test_a_pull_that_failed_leaves_no_copy_that_could_come_back():
 def test_a_run_that_was_killed_leaves_a_copy_for_the_same_wish_alone(monkeypatch):
     box = Box(**{"tiny:latest": "a" * 64})
     with monkeypatch.context() as killed:
-        killed.setattr(Work, "_prove", lambda *_arguments: (_name for _ in ()).throw(KeyboardInterrupt))
+        killed.setattr(Work, "_prove", Mock(side_effect=KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             box.wants("e" * 64)
     assert sorted(box.models.values()) == ["a" * 64, "b" * 64]
