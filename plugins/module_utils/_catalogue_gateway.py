@@ -112,18 +112,22 @@ def _wrong_names(service: Mapping[str, Any], own: Mapping[str, Any]) -> Iterator
 def _wrong_servers(service: Mapping[str, Any], own: Mapping[str, Any]) -> Iterator[Problem]:
     """Names as the load balancer is told them, the hosts' among them (view_backends.py)."""
     variable = own["variables"]["servers"]
-    used = dict.fromkeys(provider["host"] for providers in service["uses"].values() for provider in providers)
-    listed = [server["name"] for server in own["servers"]]
-    named = [(host, "inventory_hostname", host) for host in used]
-    for host, where, name in [*named, *((service["host"], variable, name) for name in listed)]:
+    home = [provider for providers in service["uses"].values() for provider in providers]
+    named = [(host, "inventory_hostname", host) for host in dict.fromkeys(server["host"] for server in home)]
+    listed = [(service["host"], variable, server["name"]) for server in own["servers"]]
+    for host, where, name in [*named, *listed]:
         if not _SERVER.fullmatch(name) or name.endswith(_UNCHECKED):
             expected = f"cannot be written to the load balancer of {service['name']}"
             remedy = f"letters, digits and . _ : - alone, without {_UNCHECKED} at the end"
             yield Problem(host, where, show(name), expected, remedy)
-    for index, name in enumerate(listed):
-        if name in used or name in listed[:index]:
-            expected = f"is also the name of {'a host with models' if name in used else 'another server'}"
+    # An answer names its server. One program beside another on the same host may be called the same.
+    taken = {(server["host"], model["name"]) for server in home for model in server["models"]}
+    for server in own["servers"]:
+        mine = {(server["name"], model["name"]) for model in server["models"]}
+        for name, model in sorted(mine & taken):
+            expected = f"is also the name of another server of {model}"
             yield Problem(service["host"], variable, show(name), expected, "rename this one")
+        taken |= mine
 
 
 def _wrong_fallbacks(

@@ -228,8 +228,15 @@ def test_a_servers_name_is_one_that_the_load_balancer_takes(name: str) -> None:
 
 
 def test_each_server_has_a_name_of_its_own() -> None:
-    other = {**DESKTOP, "url": "http://10.0.0.8:1"}
-    assert told(litellm_servers=[DESKTOP, other]) == {"litellm_servers": "is also the name of another server"}
+    """Among those of a model: a second program on a host may be called as the host is."""
+    other = {**DESKTOP, "url": "http://10.0.0.8:1", "models": ["large:70b"]}
+    twice = {"litellm_servers": "is also the name of another server of large:70b"}
+    assert told(litellm_servers=[DESKTOP, other]) == twice
+    beside = {**other, "name": "gpu-1"}
+    assert told(litellm_servers=[beside]) == {}
+    assert told(litellm_servers=[{**beside, "models": ["small:1b"]}]) == {
+        "litellm_servers": "is also the name of another server of small:1b"
+    }
 
 
 def test_a_hosts_name_is_one_that_the_load_balancer_takes() -> None:
