@@ -45,19 +45,17 @@ def gateway(
     names = vars(spec.gateway)
     given = {part: variables.get(name) for part, name in names.items()}
     [key] = [secret.name for secret in spec.secrets if secret.each == names["providers"]]
-    providers = [
-        made
-        for index, item in enumerate(_mappings(given["providers"]))
-        if (made := _provider(key, item, host, f"{names['providers']}[{index}]", problems))
-    ]
-    problems.extend(_shared_keys(providers, host, names["providers"]))
     return {
         "servers": [
             made
             for index, item in enumerate(_mappings(given["servers"]))
             if (made := _server(item, host, f"{names['servers']}[{index}]", problems))
         ],
-        "providers": providers,
+        "providers": [
+            made
+            for index, item in enumerate(_mappings(given["providers"]))
+            if (made := _provider(key, item, host, f"{names['providers']}[{index}]", problems))
+        ],
         "aliases": dict(_texts(given["aliases"], host, names["aliases"], problems)),
         "fallbacks": dict(_lists(given["fallbacks"], host, names["fallbacks"], problems)),
         "variables": dict(names),
@@ -185,24 +183,11 @@ def _server(
     return {"name": str(item.get("name")), "url": url.rstrip("/"), "weight": weight, "models": models}
 
 
-def _shared_keys(providers: Sequence[Mapping[str, Any]], host: str, variable: str) -> Iterator[Problem]:
-    first: dict[str, str] = {}
-    for provider in providers:
-        name, secret = provider["name"], provider["secret"]
-        if secret in first:
-            expected = f"would share vault_{secret} with {first[secret]}, and be sent the other's key"
-            yield Problem(host, variable, name, expected, "rename one of them")
-        first.setdefault(secret, name)
-
-
 def _provider(
     key: str, item: Mapping[str, Any], host: str, variable: str, problems: list[Problem]
 ) -> dict[str, Any] | None:
     """key: the name of its secret, with `{name}` in it."""
     name, kind, url = str(item.get("name")), item.get("kind"), item.get("url")
-    if not name.strip():
-        expected = "is empty, and its key is called by it"
-        problems.append(Problem(host, f"{variable}.name", show(name), expected, "give it a name"))
     wrong = None
     if kind == "compatible" and not url:
         wrong = "is missing: only the operator knows where a compatible provider is"

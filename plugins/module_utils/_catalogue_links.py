@@ -9,7 +9,7 @@ from typing import Any
 from . import secrets as secret_rules
 from ._catalogue_sign_on import SHARED_NETWORK
 from .inventory import Host
-from .problems import Problem, show
+from .problems import Problem
 from .service_spec import ServiceSpec
 
 
@@ -134,12 +134,8 @@ def _clients(
     for secret in specs[service["name"]].secrets:
         if not (secret.client and secret.each):
             continue
-        for index, item in enumerate(service["variables"].get(secret.each) or []):
+        for item in service["variables"].get(secret.each) or []:
             if isinstance(item, Mapping) and "name" in item:
-                if not str(item["name"]).strip():
-                    variable, shown = f"{secret.each}[{index}].name", show(item["name"])
-                    expected = "is empty, and its key is called by it"
-                    problems.append(Problem(service["host"], variable, shown, expected, "give it a name"))
                 name = secret.name.format(name=secret_rules.variable_part(str(item["name"])))
                 clients.append({**item, "service": None, "secret": name})
     for other, secret_name in keyed.get(service["name"], []):
@@ -147,12 +143,13 @@ def _clients(
         clients.append({"name": name, "service": other, "secret": secret_name})
         if secret_name not in service["secrets"]:
             service["secrets"].append(secret_name)
-    for key, what in (("name", "are called"), ("secret", "would share the secret")):
-        values = [str(client[key]) for client in clients]
-        for value in dict.fromkeys(value for value in values if values.count(value) > 1):
-            expected = f"two clients of {service['name']} {what} {value}"
+    # Two of the operator's own with one name have one secret, which is told where secrets are listed.
+    taken = {client["name"] for client in clients if client["service"]}
+    for name in dict.fromkeys(str(client["name"]) for client in clients if not client["service"]):
+        if name in taken:
+            expected = f"is how {service['name']} knows a service of the platform"
             variable = f"{service['name']}_clients"
-            problems.append(Problem(service["host"], variable, value, expected, "rename one of yours"))
+            problems.append(Problem(service["host"], variable, name, expected, "rename yours"))
     return clients
 
 

@@ -146,6 +146,11 @@ def _all_secrets(
     found = {secret_rules.FINGERPRINT_KEY.name: secret_rules.FINGERPRINT_KEY}
     for spec in specs.values():
         runs_on = [host for host in hosts if spec.name in (host.variables.get("stacks") or [])]
+        for host in runs_on:
+            for secret in spec.secrets:
+                problems.extend(
+                    secret_rules.check_each(host.name, secret, {**spec.variables, **host.variables})
+                )
         for item in (
             item
             for host in runs_on

@@ -258,12 +258,13 @@ def _gpus(asked: bool) -> dict[str, Any]:
     """What of cards a service of this host may need; the driver is asked only where one does."""
     path = nvidia_smi.find()
     cards, trouble = nvidia_smi.ask(path) if asked else ([], None)
+    hook = shutil.which(HOOK)
     return {
         "nvidia_smi": path,
         "cards": [card.as_dict() for card in cards],
         "trouble": trouble.as_dict() if trouble else None,
-        "hook": shutil.which(HOOK),
-        "taken_up": taken_up(shutil.which(HOOK)),
+        "hook": hook,
+        "taken_up": taken_up(hook),
         "cdi": cdi_specification(),
         "no_cgroups": no_cgroups(),
     }

@@ -6,12 +6,12 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from ._missing import Missing
-from .problems import Problem
+from .problems import Problem, show
 from .service_spec import Secret
 
 # What guides, examples and upstream defaults leave in files.
@@ -46,11 +46,33 @@ def expand(secret: Secret, variables: Mapping[str, Any]) -> list[Secret]:
     if secret.each is None:
         return [secret]
     made = []
-    for item in variables.get(secret.each) or []:
-        name = str(item.get("name") if isinstance(item, Mapping) else item)
+    for name in _names(secret, variables):
         proof = {**secret.prove, "user": name} if secret.prove.get("guard") else secret.prove
         made.append(replace(secret, name=secret.name.format(name=variable_part(name)), prove=proof))
     return made
+
+
+def _names(secret: Secret, variables: Mapping[str, Any]) -> list[str]:
+    items = (variables.get(secret.each) or []) if secret.each else []
+    return [str(item.get("name") if isinstance(item, Mapping) else item) for item in items]
+
+
+def check_each(host: str, secret: Secret, variables: Mapping[str, Any]) -> Iterator[Problem]:
+    """Items of a secret's `each` list that have no secret of their own: they would be known by somebody else's."""
+    first: dict[str, str] = {}
+    for index, name in enumerate(_names(secret, variables)):
+        where, variable = (
+            f"{secret.each}[{index}].name",
+            f"vault_{secret.name.format(name=variable_part(name))}",
+        )
+        if not name.strip():
+            yield Problem(
+                host, where, show(name), "is empty, and its secret is called by it", "give it a name"
+            )
+        elif variable in first:
+            expected = f"would share {variable} with {first[variable]}"
+            yield Problem(host, where, name, expected, "rename one of them")
+        first.setdefault(variable, name)
 
 
 def variable_part(name: str) -> str:

@@ -62,13 +62,13 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: Bring up LiteLLM
+- name: Bring up the handbook
   hearth.llm.stack:
-    name: litellm
+    name: handbook
 
-- name: Take LiteLLM off this host and keep its data
+- name: Take the handbook off this host and keep its data
   hearth.llm.stack:
-    name: litellm
+    name: handbook
     state: absent
 """
 
@@ -87,7 +87,7 @@ events:
   returned: with V(present) and V(follow)
   type: list
   elements: dict
-  sample: [{t: 1795262400.5, step: healthy, text: "waits for litellm: starting, 12 s"}]
+  sample: [{t: 1795262400.5, step: healthy, text: "waits for handbook: starting, 12 s"}]
 offset:
   description: Where the next call goes on reading.
   returned: with V(present) and V(follow)
@@ -107,8 +107,8 @@ result:
     recreated: []
     seconds: {staged: 0.01, checked: 0.1, pulled: 0.02, kept: 0.1, placed: 0.02, up: 1.2, healthy: 20.0}
     finished_at: "2026-11-21T12:00:00+00:00"
-    error: {step: healthy, message: "litellm exited with status 1", container: litellm, exit_code: 1,
-            health_output: null, log_lines: ["no such model"], undo: null}
+    error: {step: healthy, message: "handbook exited with status 1", container: handbook, exit_code: 1,
+            health_output: null, log_lines: ["no such file"], undo: null}
 changed_files:
   description: With check mode, the files that would change.
   returned: with V(present) in check mode

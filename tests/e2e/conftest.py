@@ -120,6 +120,7 @@ class Platform:
     def clear(self, host: str) -> None:
         """Remove what others have deployed on a host, data and backups included: it belongs to secrets of theirs."""
         timers = "hearth-backup.timer hearth-backup-drill.timer 'hearth-backup-prune@*.timer'"
+        # Without backups there are none of them, which systemctl takes for a failure.
         self.ssh(host, f"systemctl disable --now {timers} 2>/dev/null || true")
         self.ssh(host, "docker ps -aq | xargs -r docker rm -f; rm -rf /opt/stacks/* /srv/docker/*")
         self.ssh(host, "rm -rf /var/lib/hearth/stacks/* /var/lib/hearth/transactions/*")

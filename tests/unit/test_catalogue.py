@@ -221,7 +221,9 @@ def test_values_from_the_command_line_get_their_types():
 
 def test_two_clients_may_not_share_a_secret():
     found = problems(two_hosts(gate_clients=[{"name": "team-a"}, {"name": "team_a"}]))
-    assert "would share the secret gate_client_team_a" in found["edge", "gate_clients"].expected
+    assert (
+        "would share vault_gate_client_team_a with team-a" in found["edge", "gate_clients[1].name"].expected
+    )
 
 
 def test_a_missing_provider_is_reported():
